@@ -1,0 +1,190 @@
+"""Where weights live and how they are read and written: one config, one safetensors file, one hash.
+
+A weight folder holds ``config.json`` (the network's own arguments) and ``model.safetensors`` (tensors by name, plus
+metadata: format version, versions of the libraries, how they were trained). Pickles are never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from facesnap.core.errors import AdapterError
+
+if TYPE_CHECKING:
+    import torch
+
+Module = TypeVar("Module", bound="torch.nn.Module")
+
+CONFIG_NAME: Final = "config.json"
+MODEL_NAME: Final = "model.safetensors"
+FORMAT_VERSION: Final = "1"
+
+_OWN_LICENCE: Final = "Apache-2.0 (trained by this project on its own renders)"
+
+
+@dataclass(frozen=True)
+class WeightInfo:
+    """One set of weights. ``folder``: below :func:`mini_folder`; ``what``: what it does, in words."""
+
+    name: str
+    folder: str
+    licence: str
+    what: str
+
+    @property
+    def path(self) -> Path:
+        """Where this set lies on this machine (it may be absent)."""
+        return mini_folder() / self.folder
+
+    @property
+    def present(self) -> bool:
+        """Whether any of its tensors are there."""
+        return any(_tensor_files(self.path))
+
+
+#: What ``mini`` consists of, in the order in which it is trained.
+WEIGHTS: Final[tuple[WeightInfo, ...]] = (
+    WeightInfo("base", "base", _OWN_LICENCE, "text-to-image model: UNet, VAE, text encoder"),
+    WeightInfo("face_encoder", "face_encoder", _OWN_LICENCE, "E_f: face recogniser"),
+    WeightInfo("image_encoder", "image_encoder", _OWN_LICENCE, "E_c: image encoder"),
+    WeightInfo("landmarks", "landmarks", _OWN_LICENCE, "E_3d and the 72-landmark morphable model"),
+    WeightInfo("mixer", "adapter/mixer", _OWN_LICENCE, "Facial Attribute Mixer"),
+    WeightInfo("ffrnet", "adapter/ffrnet", _OWN_LICENCE, "Face Fidelity Reinforce Network"),
+    WeightInfo("judge_face", "judge_face", _OWN_LICENCE, "likeness judge, used for measuring only"),
+    WeightInfo("judge_clip", "judge_clip", _OWN_LICENCE, "prompt judge, used for measuring only"),
+)
+
+
+def mini_folder() -> Path:
+    """The embedded model's folder: ``$FACESNAP_MINI`` if set, else ``weights/mini`` inside the package."""
+    override = os.environ.get("FACESNAP_MINI")
+    return Path(override) if override else Path(__file__).resolve().parents[1] / "weights" / "mini"
+
+
+def sha256_12(path: str | Path) -> str:
+    """First 12 hex digits of the SHA-256 of a file, or of all safetensors files below a folder (names included).
+
+    Raises:
+        AdapterError: nothing there to hash.
+    """
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(_tensor_files(path))
+    if not files:
+        raise AdapterError(f"no weights at {path}")
+    stamps = [(str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files]
+    if path.is_file():
+        return _file_hash(*stamps[0])[:12]
+    total = hashlib.sha256()
+    for file, stamp in zip(files, stamps, strict=True):
+        total.update(f"{file.relative_to(path).as_posix()} {_file_hash(*stamp)}\n".encode())
+    return total.hexdigest()[:12]
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The ``config.json`` of a weight folder.
+
+    Raises:
+        AdapterError: the folder or its config is missing or unreadable.
+    """
+    return read_json(Path(folder) / CONFIG_NAME)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; AdapterError when it is missing or isn't one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise AdapterError(f"no weights at {path.parent}: {path.name} is missing") from None
+    except ValueError as error:
+        raise AdapterError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise AdapterError(f"{path} must hold a JSON object, not a {type(content).__name__}")
+    return content
+
+
+def read_metadata(file: str | Path) -> dict[str, str]:
+    """The metadata strings of a safetensors file, without reading its tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as opened:
+            return dict(opened.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"can't read weights from {file}: {error}") from None
+
+
+def save_module(
+    folder: str | Path,
+    module: torch.nn.Module,
+    config: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write ``config.json`` and ``model.safetensors``; each appears whole or not at all.
+
+    ``dtype``: what floating-point tensors are stored as (half precision for what ships); None keeps theirs.
+    """
+    import torch
+    from safetensors.torch import save
+
+    from facesnap.core.images import write_atomic
+
+    tensors = {}
+    for name, tensor in module.state_dict().items():
+        cast = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        tensors[name] = tensor.detach().to("cpu", cast).contiguous()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {**metadata, "format": "pt", "format_version": FORMAT_VERSION, "torch": str(torch.__version__)}
+    write_atomic(folder / MODEL_NAME, save(tensors, about))
+    write_json(folder / CONFIG_NAME, config)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with sorted keys, whole or not at all."""
+    from facesnap.core.images import write_atomic
+
+    write_atomic(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def load_module(
+    folder: str | Path, factory: Callable[[dict[str, Any]], Module], dtype: torch.dtype | None = None
+) -> Module:
+    """Build ``factory(config)`` and fill it from a weight folder; float32 unless ``dtype`` says otherwise; in eval mode.
+
+    Raises:
+        AdapterError: a missing folder, an unreadable file, or tensors that don't fit the network (named).
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    module = factory(read_config(folder))
+    try:
+        module.load_state_dict(load_file(folder / MODEL_NAME))
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"can't read weights from {folder / MODEL_NAME}: {error}") from None
+    except RuntimeError as error:  # torch's report of missing, unexpected or misshapen tensors
+        first = " ".join(str(error).split())[:300]
+        raise AdapterError(f"the weights in {folder} don't fit their own config: {first}") from None
+    return module.to(dtype or torch.float32).eval()
+
+
+def _tensor_files(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.safetensors"))
+
+
+@lru_cache(maxsize=256)
+def _file_hash(path: str, modified_ns: int, size: int) -> str:
+    """SHA-256 of a file; its time and size are part of the key, so that a rewritten file is hashed anew."""
+    del modified_ns, size
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
