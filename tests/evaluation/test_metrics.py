@@ -1,0 +1,88 @@
+"""Every metric on a case whose answer is known beforehand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facesnap.evaluation import metrics
+from facesnap.landmarks.layout import OUTER_EYE_CORNERS
+
+
+def test_bootstrap_of_a_constant_has_no_width() -> None:
+    assert metrics.bootstrap_mean(np.full(7, 0.3)) == metrics.Interval(pytest.approx(0.3), *[pytest.approx(0.3)] * 2, 7)
+
+
+def test_bootstrap_matches_the_normal_interval_on_many_values() -> None:
+    values = np.random.default_rng(3).normal(5.0, 2.0, 400)
+    interval = metrics.bootstrap_mean(values)
+    half = 1.96 * values.std() / 20
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.03)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.03)
+
+
+def test_bootstrap_is_seeded_and_counts_only_what_was_measured() -> None:
+    values = np.array([0.0, 1.0, np.nan, 1.0, 0.0])
+    assert metrics.bootstrap_mean(values, 1) == metrics.bootstrap_mean(values, 1)
+    assert metrics.bootstrap_mean(values).value == 0.5
+    assert metrics.bootstrap_mean(values).count == 4
+    assert metrics.bootstrap_mean(np.array([np.nan])).count == 0
+
+
+def test_a_paired_ratio_of_proportional_columns_is_exact() -> None:
+    above = np.random.default_rng(0).uniform(1, 9, 50)
+    ratio = metrics.bootstrap_ratio(3 * above, above)
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((3.0, 3.0, 3.0))
+
+
+def test_missing_becomes_the_worst_and_errors_are_capped() -> None:
+    values = np.array([0.2, np.nan, 7.0])
+    assert metrics.capped(values).tolist() == [0.2, 1.0, 1.0]
+    assert metrics.floored(np.array([-0.1, np.nan])).tolist() == [-0.1, 0.0]
+
+
+def test_rank1_finds_each_in_its_own_place() -> None:
+    gallery = np.eye(5)
+    assert metrics.rank1(gallery, gallery).tolist() == [1] * 5
+    assert metrics.rank1(gallery[[1, 0, 2, 3, 4]], gallery).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_rank1_counts_misses_absent_people_and_ties_as_failures() -> None:
+    gallery, probes = np.eye(4), np.eye(4)
+    probes[0] = np.nan  # no face
+    gallery[1] = np.nan  # nobody to find; nor may the empty row win
+    probes[2] = (np.eye(4)[2] + np.eye(4)[3]) / np.sqrt(2)  # a tie
+    assert metrics.rank1(probes, gallery).tolist() == [0, 0, 0, 1]
+
+
+def test_an_empty_gallery_row_does_not_beat_a_negative_match() -> None:
+    probes = np.array([[-1.0, 0.0], [0.0, 1.0]])
+    gallery = np.array([[1.0, 0.0], [np.nan, np.nan]])
+    assert metrics.rank1(probes, gallery).tolist() == [1, 0]
+
+
+def test_cosine_of_known_angles() -> None:
+    a = np.array([[1.0, 0], [1, 0], [1, 0], [np.nan, 0]])
+    b = np.array([[1.0, 0], [0, 1], [0.6, 0.8], [1, 0]])
+    np.testing.assert_allclose(metrics.cosine(a, b), [1, 0, 0.6, np.nan])
+
+
+def test_nme_of_a_known_shift() -> None:
+    requested = np.zeros((2, 72, 2))
+    left, right = OUTER_EYE_CORNERS
+    requested[:, left], requested[:, right] = (10, 0), (60, 0)  # 50 px apart
+    found = requested + np.array([3.0, 4.0])  # every point 5 px away
+    found[1] = np.nan
+    np.testing.assert_allclose(metrics.nme(found, requested), [0.1, np.nan])
+
+
+def test_pose_error_goes_the_shorter_way() -> None:
+    error = metrics.pose_error(np.array([[10.0, -5, 179]]), np.array([[-10.0, -5, -179]]))
+    np.testing.assert_allclose(error, [[20, 0, 2]])
+
+
+@pytest.mark.parametrize("count", [2, 3, 50])
+def test_a_derangement_moves_everybody(count: int) -> None:
+    order = metrics.derangement(count, seed=count)
+    assert sorted(order) == list(range(count))
+    assert (order != np.arange(count)).all()
