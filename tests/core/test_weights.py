@@ -26,7 +26,8 @@ def _saved(folder: Path, dtype: torch.dtype | None = None) -> torch.nn.Linear:
 def test_round_trip_keeps_weights_config_and_metadata(tmp_path: Path) -> None:
     module = _saved(tmp_path / "net")
     again = weights.load_module(tmp_path / "net", _linear)
-    assert torch.equal(again.weight, module.weight) and not again.training
+    assert torch.equal(again.weight, module.weight)
+    assert not again.training
     assert weights.read_config(tmp_path / "net") == {"n_in": 3, "n_out": 2}
     assert weights.read_metadata(tmp_path / "net" / weights.MODEL_NAME)["steps"] == "7"
     assert sorted(p.name for p in (tmp_path / "net").iterdir()) == ["config.json", "model.safetensors"]
@@ -36,7 +37,8 @@ def test_half_precision_file_is_smaller_and_loads_as_float32(tmp_path: Path) -> 
     module = _saved(tmp_path, torch.float16)
     again = weights.load_module(tmp_path, _linear)
     assert again.weight.dtype == torch.float32
-    assert torch.allclose(again.weight, module.weight, atol=1e-3) and not torch.equal(again.weight, module.weight)
+    assert torch.allclose(again.weight, module.weight, atol=1e-3)
+    assert not torch.equal(again.weight, module.weight)
 
 
 def test_hash_follows_the_content_of_a_file_and_of_a_folder(tmp_path: Path) -> None:

@@ -143,8 +143,18 @@ def save_module(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     about = {**metadata, "format": "pt", "format_version": FORMAT_VERSION, "torch": str(torch.__version__)}
-    write_atomic(folder / MODEL_NAME, save(tensors, about))
+    write_atomic(folder / MODEL_NAME, ordered(save(tensors, about)))
     write_json(folder / CONFIG_NAME, config)
+
+
+def ordered(data: bytes) -> bytes:
+    """The same safetensors file with its header sorted: the library writes metadata in a random order,
+    and equal weights should have equal hashes.
+    """
+    length = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)  # the format aligns tensors to 8 bytes
+    return len(header).to_bytes(8, "little") + header + data[length:]
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -157,7 +167,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def load_module(
     folder: str | Path, factory: Callable[[dict[str, Any]], Module], dtype: torch.dtype | None = None
 ) -> Module:
-    """Build ``factory(config)`` and fill it from a weight folder; float32 unless ``dtype`` says otherwise; in eval mode.
+    """Build ``factory(config)`` and fill it from a weight folder: in eval mode, float32 unless ``dtype`` is given.
 
     Raises:
         AdapterError: a missing folder, an unreadable file, or tensors that don't fit the network (named).

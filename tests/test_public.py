@@ -1,0 +1,39 @@
+"""What `import facesnap` promises: these names, no others, and no torch before one is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import facesnap
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_public_name_resolves() -> None:
+    pytest.importorskip("facesnap.landmarks.predict")
+    for name in facesnap.__all__:
+        assert getattr(facesnap, name) is not None
+        assert name in dir(facesnap)
+    assert sorted(facesnap.__all__) == facesnap.__all__
+    assert set(facesnap._HOMES) | {"__version__"} == set(facesnap.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="Nonsense"):
+        _ = facesnap.Nonsense
+
+
+def test_version_is_the_package_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert facesnap.__version__ == project["version"]
+
+
+def test_import_loads_no_torch() -> None:
+    code = "import sys, facesnap, facesnap.core.types; facesnap.Pose; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
