@@ -1,0 +1,216 @@
+"""Adapters on disk: FFRNet, the mixer, and ``adapter.json``, which says what they fit.
+
+::
+
+    adapter/
+      adapter.json   family of the base, encoders (name@hash), landmark layout, versions, default settings
+      ffrnet/        a diffusers model folder; a stock ControlNetModel loads it, too
+      mixer/         a diffusers model folder
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import diffusers
+import torch
+import transformers
+from diffusers import ModelMixin
+
+from facesnap import __version__
+from facesnap.core.errors import AdapterError, EncoderMismatchError, OutputError
+from facesnap.core.weights import read_json, write_json
+from facesnap.models.ffrnet import FFRNet
+from facesnap.models.mixer import FacialAttributeMixer
+
+#: The order and colours of :mod:`facesnap.landmarks.layout`; another layout needs another name.
+LANDMARK_LAYOUT: Final = "multipie-72"
+FORMAT_VERSION: Final = 1
+CONFIG_NAME: Final = "adapter.json"
+
+#: What the published bases are called, by the width of their text states, where the UNet has their channels.
+_PUBLISHED: Final = {768: "sd1", 1024: "sd2"}
+_PUBLISHED_CHANNELS: Final = (320, 640, 1280, 1280)
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What an adapter fits and how it was trained.
+
+    Attributes:
+        family: of the base, as :func:`family_of` names it.
+        cross_attention_dim: width of the base's text states.
+        encoders: part -> ``name@hash`` of the encoders whose output the mixer was trained on.
+        landmark_layout: name of the landmarks' order and colours.
+        defaults: settings for generation, by their names in diffusers (``guidance_scale`` ...).
+        versions: library -> version that wrote it.
+    """
+
+    family: str
+    cross_attention_dim: int
+    encoders: Mapping[str, str]
+    landmark_layout: str = LANDMARK_LAYOUT
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def for_unet(
+        unet_config: Mapping[str, Any], encoders: Mapping[str, str], defaults: Mapping[str, Any] | None = None
+    ) -> AdapterConfig:
+        """The config of an adapter that is trained on this UNet."""
+        width = int(unet_config["cross_attention_dim"])
+        return AdapterConfig(family_of(unet_config), width, dict(encoders), defaults=dict(defaults or {}))
+
+    def check_base(self, unet_config: Mapping[str, Any], name: str = "this base") -> None:
+        """Make sure that the adapter fits a base's UNet.
+
+        Raises:
+            AdapterError: it was trained for another family; names both.
+        """
+        family = family_of(unet_config)
+        if family != self.family:
+            raise AdapterError(f"this adapter fits {self.family} bases, but {name} is {family}: choose another of them")
+
+    def check_encoders(self, encoders: Mapping[str, str]) -> None:
+        """Make sure that the adapter was trained on the output of these encoders (part -> ``name@hash``).
+
+        Raises:
+            EncoderMismatchError: a part differs; names both.
+        """
+        for part, wanted in self.encoders.items():
+            given = encoders.get(part, "no such encoder")
+            if given != wanted:
+                raise EncoderMismatchError(
+                    f"this adapter was trained with the {part} encoder {wanted}, but {given} is in use"
+                )
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter, ready to be attached to a base."""
+
+    ffrnet: FFRNet
+    mixer: FacialAttributeMixer
+    config: AdapterConfig
+
+
+def family_of(unet_config: Mapping[str, Any]) -> str:
+    """Name the family of bases that a UNet belongs to: ``sd1``, ``sd2``, ``sdxl``, or its shape for any other.
+
+    Adapters work on every fine-tune of their family.
+    """
+    channels = tuple(unet_config["block_out_channels"])
+    width = unet_config["cross_attention_dim"]
+    if channels == _PUBLISHED_CHANNELS and width in _PUBLISHED:
+        return _PUBLISHED[width]
+    if channels == _PUBLISHED_CHANNELS[:3] and unet_config.get("addition_embed_type") == "text_time":
+        return "sdxl"
+    kind = "sdxl" if unet_config.get("addition_embed_type") == "text_time" else "sd"
+    shape = "-".join(str(c) for c in channels)
+    return f"{kind}({shape}; text {width}; {unet_config['out_channels']} latent channels)"
+
+
+def is_sdxl(family: str) -> bool:
+    """Whether a family name stands for an SDXL architecture (two text encoders, sizes as conditions)."""
+    return family.startswith("sdxl")
+
+
+def save_adapter(
+    folder: str | Path,
+    ffrnet: FFRNet,
+    mixer: FacialAttributeMixer,
+    config: AdapterConfig,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write an adapter folder; files appear whole, ``adapter.json`` last. The modules stay as they are.
+
+    Args:
+        folder: where to; other files in it stay.
+        ffrnet: the network.
+        mixer: its token source; its width must be FFRNet's.
+        config: what the pair fits; versions are filled in.
+        dtype: what the weights are stored as; None keeps theirs.
+
+    Raises:
+        AdapterError: the two don't fit each other.
+        OutputError: the folder can't be written.
+    """
+    _check_pair(ffrnet, mixer)
+    versions = {"facesnap": __version__, "torch": str(torch.__version__), "diffusers": diffusers.__version__}
+    config = dataclasses.replace(config, versions={**versions, "transformers": transformers.__version__})
+    folder = Path(folder)
+    try:
+        _save_model(folder / "ffrnet", ffrnet, dtype)
+        _save_model(folder / "mixer", mixer, dtype)
+    except OSError as error:
+        raise OutputError(f"can't write the adapter to {folder}: {error.strerror or error}") from error
+    write_json(folder / CONFIG_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(config)})
+
+
+def load_adapter(folder: str | Path, dtype: torch.dtype = torch.float32) -> Adapter:
+    """Read an adapter folder; both networks in eval mode.
+
+    Raises:
+        AdapterError: no adapter there, one of a newer format, of another landmark layout, or a damaged one.
+    """
+    folder = Path(folder)
+    config = read_adapter_config(folder)
+    try:
+        ffrnet = FFRNet.from_pretrained(folder / "ffrnet", **local_only(dtype))
+        mixer = FacialAttributeMixer.from_pretrained(folder / "mixer", **local_only(dtype))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise AdapterError(f"the adapter in {folder} is damaged: {_one_line(error)}") from error
+    _check_pair(ffrnet, mixer)
+    return Adapter(ffrnet, mixer, config)
+
+
+def read_adapter_config(folder: str | Path) -> AdapterConfig:
+    """What the adapter in a folder fits, without loading it. Raises AdapterError as :func:`load_adapter` does."""
+    path = Path(folder) / CONFIG_NAME
+    if not path.is_file():
+        raise AdapterError(f"no adapter at {folder}: {CONFIG_NAME} is missing")
+    content = read_json(path)
+    version = content.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise AdapterError(f"{path} has format {version}, this FaceSnap reads {FORMAT_VERSION}: update one of them")
+    try:
+        config = AdapterConfig(**content)
+    except TypeError as error:
+        raise AdapterError(f"{path} is damaged: {error}") from error
+    if config.landmark_layout != LANDMARK_LAYOUT:
+        raise AdapterError(
+            f"this adapter reads {config.landmark_layout} landmark maps, but this FaceSnap draws {LANDMARK_LAYOUT}"
+        )
+    return config
+
+
+def local_only(dtype: torch.dtype) -> dict[str, Any]:
+    """Arguments for ``from_pretrained`` of a folder: no network, safetensors, and no remark on accelerate."""
+    return {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True, "low_cpu_mem_usage": False}
+
+
+def _check_pair(ffrnet: FFRNet, mixer: FacialAttributeMixer) -> None:
+    reads, makes = ffrnet.config["cross_attention_dim"], mixer.config["width"]
+    if reads != makes:
+        raise AdapterError(f"FFRNet reads tokens of width {reads}, but the mixer makes {makes}")
+
+
+def _save_model(folder: Path, model: ModelMixin, dtype: torch.dtype | None) -> None:
+    """``save_pretrained`` through a temporary folder, so that each file appears whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = model if dtype is None else copy.deepcopy(model).to(dtype)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as temporary:
+        copied.save_pretrained(temporary, safe_serialization=True)
+        for file in sorted(Path(temporary).iterdir()):
+            os.replace(file, folder / file.name)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,127 @@
+"""Adapters: round trip, and every mismatch refused with both sides named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tests.models import tiny
+
+from facesnap.core.errors import AdapterError, EncoderMismatchError, OutputError
+from facesnap.models.checkpoint import AdapterConfig, family_of, load_adapter, save_adapter
+from facesnap.models.ffrnet import FFRNet
+from facesnap.models.mixer import FacialAttributeMixer
+
+ENCODERS = {"face": "mini@aaaaaaaaaaaa", "appearance": "mini@bbbbbbbbbbbb"}
+
+
+def pair(width: int = 16) -> tuple[FFRNet, FacialAttributeMixer]:
+    torch.manual_seed(0)
+    net = FFRNet.from_unet(tiny.unet(), token_width=width, vae_scale_factor=4, zero_init=False)
+    return net, FacialAttributeMixer(8, 12, width, id_tokens=2, tokens=3, heads=4, decoder_layers=1)
+
+
+def saved(folder: Path, dtype: torch.dtype | None = None) -> tuple[FFRNet, FacialAttributeMixer]:
+    net, mixer = pair()
+    config = AdapterConfig.for_unet(tiny.unet().config, ENCODERS, {"guidance_scale": 3.0})
+    save_adapter(folder, net, mixer, config, dtype)
+    return net, mixer
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    net, mixer = saved(tmp_path / "adapter")
+    adapter = load_adapter(tmp_path / "adapter")
+    for ours, theirs in ((net, adapter.ffrnet), (mixer, adapter.mixer)):
+        assert not theirs.training
+        assert all(torch.equal(theirs.state_dict()[k], v) for k, v in ours.state_dict().items())
+    assert adapter.config.encoders == ENCODERS
+    assert adapter.config.defaults == {"guidance_scale": 3.0}
+    assert {"facesnap", "torch", "diffusers", "transformers"} <= set(adapter.config.versions)
+    assert sorted(p.name for p in (tmp_path / "adapter").iterdir()) == ["adapter.json", "ffrnet", "mixer"]
+
+
+def test_half_precision_on_disk_leaves_the_modules_alone(tmp_path: Path) -> None:
+    net, _ = saved(tmp_path / "half", torch.float16)
+    saved(tmp_path / "full")
+    sizes = [(tmp_path / n / "ffrnet/diffusion_pytorch_model.safetensors").stat().st_size for n in ("half", "full")]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert net.dtype == torch.float32
+    assert load_adapter(tmp_path / "half").ffrnet.dtype == torch.float32
+
+
+def test_saving_twice_gives_the_same_files(tmp_path: Path) -> None:
+    saved(tmp_path / "a")
+    saved(tmp_path / "b")
+    saved(tmp_path / "b")
+    for file in (p for p in (tmp_path / "a").rglob("*") if p.is_file()):
+        assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_families() -> None:
+    sd = {"block_out_channels": (320, 640, 1280, 1280), "out_channels": 4}
+    assert family_of({**sd, "cross_attention_dim": 768}) == "sd1"
+    assert family_of({**sd, "cross_attention_dim": 1024}) == "sd2"
+    sdxl = {"block_out_channels": (320, 640, 1280), "cross_attention_dim": 2048, "addition_embed_type": "text_time"}
+    assert family_of({**sdxl, "out_channels": 4}) == "sdxl"
+    assert family_of(tiny.unet(1).config) == family_of(tiny.unet(2).config)
+    assert family_of(tiny.unet().config) != family_of(tiny.unet(block_out_channels=(4, 8)).config)
+
+
+def test_wrong_base_is_refused_with_both_named() -> None:
+    config = AdapterConfig.for_unet(tiny.unet().config, ENCODERS)
+    config.check_base(tiny.unet(3).config)
+    sd1 = {"block_out_channels": (320, 640, 1280, 1280), "cross_attention_dim": 768, "out_channels": 4}
+    with pytest.raises(AdapterError, match=r"sd\(8-16; text 16.*my-model is sd1"):
+        config.check_base(sd1, "my-model")
+
+
+def test_other_encoders_are_refused_with_both_named() -> None:
+    config = AdapterConfig.for_unet(tiny.unet().config, ENCODERS)
+    config.check_encoders({**ENCODERS, "shape": "extra@cccccccccccc"})
+    with pytest.raises(EncoderMismatchError, match=r"mini@aaaaaaaaaaaa.*other@dddddddddddd"):
+        config.check_encoders({**ENCODERS, "face": "other@dddddddddddd"})
+
+
+def test_mixer_and_network_of_different_width_are_refused(tmp_path: Path) -> None:
+    net, _ = pair(16)
+    _, mixer = pair(32)
+    with pytest.raises(AdapterError, match=r"16.*32"):
+        save_adapter(tmp_path, net, mixer, AdapterConfig.for_unet(tiny.unet().config, {}))
+
+
+def test_missing_and_damaged_adapters_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="no adapter at"):
+        load_adapter(tmp_path / "nowhere")
+    saved(tmp_path)
+    (tmp_path / "ffrnet/diffusion_pytorch_model.safetensors").write_bytes(b"garbage")
+    with pytest.raises(AdapterError, match="damaged") as caught:
+        load_adapter(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("landmark_layout", "dlib-68", "dlib-68.*multipie-72"),
+        ("format_version", 99, "99"),
+        ("family", None, "damaged"),
+    ],
+)
+def test_adapter_json_is_checked(tmp_path: Path, key: str, value: object, message: str) -> None:
+    saved(tmp_path)
+    path = tmp_path / "adapter.json"
+    content = json.loads(path.read_text())
+    content[key] = value
+    if value is None:
+        del content[key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(AdapterError, match=message):
+        load_adapter(tmp_path)
+
+
+def test_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError):
+        saved(tmp_path / "file" / "adapter")
