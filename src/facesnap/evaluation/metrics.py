@@ -47,7 +47,9 @@ def bootstrap_ratio(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Inte
     """Ratio of two means over the same people (paired resampling, so that what is common cancels).
 
     Args:
-        above, below: (N,); people with a NaN in either are left out of both.
+        above: (N,) the numerator's values; people with a NaN in either are left out of both.
+        below: (N,) the denominator's.
+        seed: of the resampling.
     """
     pair = (np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
     return _bootstrap(pair, lambda parts: _safe_ratio(parts[0].mean(axis=-1), parts[1].mean(axis=-1)), seed)
@@ -120,7 +122,8 @@ def nme(found: np.ndarray, requested: np.ndarray) -> np.ndarray:
     The normalisation of 300-W (Sagonas et al., 2013).
 
     Args:
-        found, requested: (N, 72, 2) pixels of one picture; NaN where not found.
+        found: (N, 72, 2) pixels; NaN where no face was found.
+        requested: (N, 72, 2) pixels of the same picture.
 
     Returns:
         (N,) a fraction (1.0 = one inter-ocular distance; 100% in the reports).

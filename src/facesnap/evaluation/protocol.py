@@ -1,0 +1,98 @@
+"""What is asked of every method, fixed beforehand: people, prompts, poses and seeds, as one versioned value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from facesnap.core.types import Camera, Pose
+
+#: Raised whenever the same settings would ask for something else than before.
+PROTOCOL_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One person's portrait: who, what and how.
+
+    ``reference``, ``target``, ``gallery``: which of the person's renders play which part; they are different
+    renders. ``prompt`` is the target's caption, ``pose`` its pose, expression and camera (in pixels of a
+    ``size`` x ``size`` picture). ``seed`` starts the sampling, the same for every method.
+    """
+
+    person: int
+    reference: int
+    target: int
+    gallery: tuple[int, ...]
+    prompt: str
+    pose: Pose
+    seed: int
+
+    def __post_init__(self) -> None:
+        parts = (self.reference, self.target, *self.gallery)
+        if len(set(parts)) != len(parts) or not self.gallery:
+            raise ValueError(f"reference, target and gallery must be different renders, not {parts}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {name: getattr(self, name) for name in ("person", "reference", "target", "prompt", "seed")}
+        return {**plain, "gallery": list(self.gallery), "pose": pose_to_json(self.pose)}
+
+    @staticmethod
+    def from_json(plain: dict[str, Any]) -> Trial:
+        """Inverse of :meth:`to_json`."""
+        return Trial(**{**plain, "gallery": tuple(plain["gallery"]), "pose": pose_from_json(plain["pose"])})
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A suite's whole question. ``size``: side of the portraits in pixels; ``split``: whose people these are."""
+
+    suite: str
+    seed: int
+    split: str
+    size: int
+    steps: int
+    guidance_scale: float
+    trials: tuple[Trial, ...]
+    version: int = PROTOCOL_VERSION
+
+    @property
+    def people(self) -> int:
+        """How many people are tested."""
+        return len(self.trials)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {name: value for name, value in vars(self).items() if name != "trials"}
+        return {**plain, "trials": [trial.to_json() for trial in self.trials]}
+
+    @staticmethod
+    def from_json(plain: dict[str, Any]) -> Protocol:
+        """Inverse of :meth:`to_json`."""
+        return Protocol(**{**plain, "trials": tuple(Trial.from_json(trial) for trial in plain["trials"])})
+
+    def hash_with(self, **others: Any) -> str:
+        """12 hex digits that change with anything asked here except the list of people, and with ``others``.
+
+        The people are left out so that a run over 100 of them can be continued to 200; each person's own
+        trial is compared when its result is read back (:class:`facesnap.evaluation.records.Ledger`).
+        """
+        settings = {name: value for name, value in vars(self).items() if name != "trials"}
+        text = json.dumps({**settings, **others}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def pose_to_json(pose: Pose) -> dict[str, Any]:
+    """A pose as plain values."""
+    angles = {name: float(getattr(pose, name)) for name in ("yaw", "pitch", "roll")}
+    camera = {name: float(value) for name, value in asdict(pose.camera).items()} if pose.camera else None
+    expression = {name: float(weight) for name, weight in pose.expression.items()}
+    return {**angles, "expression": expression, "camera": camera}
+
+
+def pose_from_json(plain: dict[str, Any]) -> Pose:
+    """Inverse of :func:`pose_to_json`."""
+    return Pose(**{**plain, "camera": Camera(**plain["camera"]) if plain["camera"] else None})

@@ -1,0 +1,184 @@
+"""The report: docs/RESULTS.md, results.json beside it, and a contact sheet of the first and the worst people."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from facesnap.core.images import write_atomic
+from facesnap.evaluation.metrics import COSINE_FLOOR, LEVEL, RESAMPLES, Interval
+from facesnap.evaluation.summary import BASE, CHANCE, REAL, Row
+
+JSON_NAME, SHEET_NAME = "results.json", "results.png"
+CELL = 128  # pixels a picture takes on the contact sheet
+
+HEADINGS = {
+    "facesnap": "FaceSnap",
+    BASE: "base without identity (lower bound)",
+    REAL: "another real render (upper bound)",
+    CHANCE: "chance",
+}
+
+HOW_TO_READ = f"""\
+Every number is a mean over people with its {LEVEL:.0%} bootstrap interval ({RESAMPLES} resamples of people, seeded). No
+person here was seen in training. Reference, target and gallery are different renders of one person; the target's
+caption is the prompt; its pose, expression and framing with the reference's face shape are the requested landmark map.
+All methods get the same prompts, seeds, steps and guidance. A picture is measured the way a user's photo is read: the
+detector finds the face, E_3d reads it. A face that is not found scores as a miss, and never drops out.
+
+- **rank-1 identification**: share of portraits whose nearest face, in a gallery of one other real render per person,
+  is the right person's. A miss is a failure. The interval resamples the portraits; the gallery stays.
+- **FaceSim**: cosine of the face judge's embeddings; a miss counts {COSINE_FLOOR:g}. Its chance: renders of two people.
+- **landmark NME**: mean distance of the 72 landmarks that E_3d finds from the requested ones, in percent of the
+  requested outer eye corners' distance. E_3d also drove the request, so its own error on real renders stands below it.
+- **yaw, pitch, roll error**: mean absolute difference from the requested angles.
+- **CLIP-T**: cosine of the CLIP judge's features of picture and prompt. Its chance: real renders with another's prompt.
+"""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One line of the contact sheet: ``pictures`` in the sheet's order (None leaves a gap) and a ``note``."""
+
+    pictures: Sequence[np.ndarray | None]
+    note: str
+
+
+def write_report(
+    folder: Path, facts: Mapping[str, Any], rows: Sequence[Row], sheet: np.ndarray, protocol: Mapping[str, Any]
+) -> Path:
+    """Write RESULTS.md, results.json and results.png into a folder, each whole or not at all.
+
+    Args:
+        folder: usually ``docs``.
+        facts: how the numbers were made, name -> text or number, in the order of printing; ``command`` among them.
+        rows: the table.
+        sheet: (H, W, 3) uint8 contact sheet.
+        protocol: what was asked, as plain values.
+
+    Returns:
+        The path of RESULTS.md, which is written last.
+
+    Raises:
+        OutputError: a file can't be written.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
+    write_atomic(folder / SHEET_NAME, buffer.getvalue())
+    plain = {"facts": dict(facts), "rows": [_row_to_json(row) for row in rows], "protocol": protocol}
+    write_atomic(folder / JSON_NAME, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
+    write_atomic(folder / "RESULTS.md", markdown(facts, rows).encode())
+    return folder / "RESULTS.md"
+
+
+def markdown(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """The text of RESULTS.md."""
+    columns = _columns(rows)
+    lines = ["# Results", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
+    lines += [f"| metric | {' | '.join(HEADINGS.get(column, column) for column in columns)} |"]
+    lines += ["|---" * (len(columns) + 1) + "|"]
+    for row in rows:
+        arrow = "↑" if row.better == "higher" else "↓"
+        lines.append(f"| {row.title} {arrow} | {' | '.join(_cell(row, column) for column in columns)} |")
+    lines += ["", f"![The first people, then the worst by FaceSim]({SHEET_NAME})", ""]
+    lines += [
+        "Reference, requested map, FaceSnap, base without identity, real target; the first people, then the worst.",
+        "",
+    ]
+    lines += ["## How to read this", "", HOW_TO_READ, "## How it was made", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {_escape(value)} |" for name, value in facts.items()]
+    return "\n".join(lines) + "\n"
+
+
+def contact_sheet(strips: Sequence[Strip], headings: Sequence[str], cell: int = CELL) -> np.ndarray:
+    """Lay strips out below their headings: (H, W, 3) uint8, one picture per heading, the note under each strip."""
+    text = 16
+    width, height = cell * len(headings), text + len(strips) * (cell + text)
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, heading in enumerate(headings):
+        draw.text((column * cell + 3, 2), heading, fill="black")
+    for line, strip in enumerate(strips):
+        top = text + line * (cell + text)
+        for column, picture in enumerate(strip.pictures):
+            if picture is not None:
+                small = Image.fromarray(picture).resize((cell, cell), Image.Resampling.LANCZOS)
+                sheet.paste(small, (column * cell, top))
+        draw.text((3, top + cell + 2), _fit(strip.note, width - 6, draw), fill="black")
+    return np.asarray(sheet)
+
+
+def machine(device: str) -> str:
+    """The machine in words: processor, cores this process may use, and the accelerator if one is used."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    words = f"{_processor()}, {cores} cores"
+    if device.startswith("cuda"):
+        import torch
+
+        words += f", {torch.cuda.get_device_name(device)}"
+    return words
+
+
+def today() -> str:
+    """The date in UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """Methods in the order of their first appearance; the bounds come last."""
+    names = list(dict.fromkeys(name for row in rows for name in row.cells))
+    last = [name for name in (BASE, REAL, CHANCE) if name in names]
+    return [name for name in names if name not in last] + last
+
+
+def _cell(row: Row, column: str) -> str:
+    interval = row.cells.get(column)
+    if interval is None or interval.count == 0:
+        return "–"
+    scale, digits, unit = {"%": (100, 1, "%"), "deg": (1, 1, "°"), "x": (1, 1, "×"), "": (1, 3, "")}[row.unit]
+    value, low, high = (f"{scale * number:.{digits}f}" for number in (interval.value, interval.low, interval.high))
+    return f"{value}{unit}" if low == high == value else f"{value}{unit} [{low}, {high}]"
+
+
+def _row_to_json(row: Row) -> dict[str, Any]:
+    cells = {name: _interval_to_json(interval) for name, interval in row.cells.items()}
+    return {"key": row.key, "title": row.title, "unit": row.unit, "better": row.better, "cells": cells}
+
+
+def _interval_to_json(interval: Interval) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(interval).items()}
+
+
+def _escape(value: Any) -> str:
+    return str(value).replace("|", "\\|")
+
+
+def _fit(text: str, width: float, draw: ImageDraw.ImageDraw) -> str:
+    """The text, cut with an ellipsis where it is wider than ``width`` pixels; what the font lacks as '?'."""
+    text = text.encode("latin-1", "replace").decode("latin-1")
+    if draw.textlength(text) <= width:
+        return text
+    while text and draw.textlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."

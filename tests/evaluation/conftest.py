@@ -1,0 +1,51 @@
+"""Made-up people with known answers; tests get this module as the fixture ``fakes``."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from facesnap.core.types import Camera, Pose
+from facesnap.evaluation.protocol import Trial
+from facesnap.evaluation.records import Record, Seen
+from facesnap.landmarks.layout import OUTER_EYE_CORNERS
+
+
+@pytest.fixture(name="fakes")
+def this_module() -> ModuleType:
+    return sys.modules[__name__]
+
+
+def trial(person: int = 0, gallery: tuple[int, ...] = (2, 3)) -> Trial:
+    pose = Pose(yaw=10, pitch=-5, expression={"jawOpen": 0.25}, camera=Camera(0.3, 0.5, 0.5, 0.01))
+    return Trial(person, 0, 1, gallery, f"a portrait of person {person}", pose, seed=person + 7)
+
+
+def points() -> np.ndarray:
+    """72 points whose outer eye corners are 50 px apart."""
+    out = np.full((72, 2), 64.0)
+    out[OUTER_EYE_CORNERS[0]], out[OUTER_EYE_CORNERS[1]] = (39, 64), (89, 64)
+    return out
+
+
+def unit(index: int, size: int = 8) -> np.ndarray:
+    return np.eye(size)[index % size]
+
+
+def seen(index: int, shift: float = 0.0, found: bool = True) -> Seen:
+    """A picture of person ``index`` whose landmarks are ``shift`` px off the requested ones."""
+    if not found:
+        return Seen(clip=unit(index))
+    return Seen(unit(index), unit(index), points() + np.array([shift, 0.0]), np.array([10.0 + shift, -5.0, 0.0]))
+
+
+def record(person: int, facesnap: Seen | None, base: Seen, failures: dict[str, str] | None = None) -> Record:
+    pictures = {"reference": seen(person), "target": seen(person, 1.0), "base": base}
+    pictures |= {"gallery_0": seen(person), "gallery_1": seen(person)}
+    if facesnap is not None:
+        pictures["facesnap"] = facesnap
+    seconds = {"base": 0.5, "facesnap": 1.0}
+    return Record(trial(person), points(), points(), pictures, failures or {}, seconds)
