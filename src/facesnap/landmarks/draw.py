@@ -43,7 +43,7 @@ def overlay(image: np.ndarray, points: np.ndarray, radius: float | None = None) 
     pixels = canvas.reshape(-1, 3)
     alpha = np.zeros(height * width, dtype=np.float32)
     with np.errstate(invalid="ignore"):
-        inside = ((points >= 0) & (points < (width, height))).all(axis=1)
+        inside = np.asarray(((points >= 0) & (points < (width, height))).all(axis=1))
     for name in DRAWING_ORDER:
         dots = points[GROUPS[name]][inside[GROUPS[name]]]
         index, coverage = _coverage(dots, (width, height), radius)

@@ -92,4 +92,4 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
 def inter_ocular(landmarks: np.ndarray) -> np.ndarray:
     """Distance between the outer eye corners of landmarks (..., 72, C), in their own unit."""
     left, right = OUTER_EYE_CORNERS
-    return np.linalg.norm(landmarks[..., left, :] - landmarks[..., right, :], axis=-1)
+    return np.asarray(np.linalg.norm(landmarks[..., left, :] - landmarks[..., right, :], axis=-1))

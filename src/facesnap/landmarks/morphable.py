@@ -63,7 +63,7 @@ class MorphableLandmarks:
         self, shape: np.ndarray | torch.Tensor, expression: np.ndarray | torch.Tensor
     ) -> np.ndarray | torch.Tensor:
         """Landmarks (..., 72, 3) in cm for shape (..., K) and expression weights (..., 53); arrays or tensors."""
-        if isinstance(shape, np.ndarray):
+        if isinstance(shape, np.ndarray) or isinstance(expression, np.ndarray):
             offsets = np.tensordot(shape, self.identity, axes=1) + np.tensordot(expression, self.expression, axes=1)
             return np.asarray(self.mean + offsets)
         return _torch_landmarks(self, shape, expression)
@@ -168,9 +168,11 @@ def _torch_arrays(model: MorphableLandmarks, device: torch.device, dtype: torch.
         model.identity.reshape(model.components, -1),
         model.expression.reshape(NUM_EXPRESSIONS, -1),
     )
-    return tuple(torch.from_numpy(array).to(device, dtype) for array in flat)
+    with torch.inference_mode(False):  # the cache outlives an inference; training must be able to use it too
+        return tuple(torch.from_numpy(array).to(device, dtype, copy=True) for array in flat)
 
 
 def _torch_landmarks(model: MorphableLandmarks, shape: torch.Tensor, expression: torch.Tensor) -> torch.Tensor:
     mean, identity, basis = _torch_arrays(model, shape.device, shape.dtype)
-    return (mean + shape @ identity + expression @ basis).unflatten(-1, (NUM_LANDMARKS, 3))
+    flat = mean + shape @ identity + expression @ basis
+    return flat.reshape(*flat.shape[:-1], NUM_LANDMARKS, 3)
