@@ -206,6 +206,8 @@ def test_what_the_network_sees_in_a_crop_comes_back_to_the_picture_exactly(
     assert len(oracle.rotations) == 2
     upright = Pose(yaw=20, pitch=5).rotation()
     assert np.abs(oracle.rotations[1] - upright).max() < 0.02  # the second look is at an upright crop
+    FaceFitter(oracle, morphable).fit(picture, np.array([50.0, 40.0, 200.0, 170.0]), roll=roll)
+    assert np.abs(oracle.rotations[2] - upright).max() < 0.02  # as is the first, where the roll is known
 
 
 def test_angles_beyond_a_poses_range_are_clipped(morphable: MorphableLandmarks) -> None:

@@ -20,7 +20,7 @@ from facesnap.core.errors import AdapterError, InputError
 from facesnap.core.images import crop_matrix, similarity_crop
 from facesnap.core.types import MAX_ANGLE, Camera, Pose, euler_angles
 from facesnap.core.weights import load_module, mini_folder
-from facesnap.landmarks.crop import MARGIN, apply, face_crop, inverted, landmark_box, transform_head
+from facesnap.landmarks.crop import MARGIN, apply, face_crop, inverted, landmark_box, transform_head, turned
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
 from facesnap.landmarks.net import (
     CROP_SIDE_CM,
@@ -171,12 +171,13 @@ class FaceFitter:
             raise AdapterError(f"E_3d and {MORPHABLE_NAME} in {folder} have different shape coefficients: {counts}")
         return cls(net, morphable, net.size)
 
-    def fit(self, image: np.ndarray, box: np.ndarray, passes: int = 2) -> FittedFace:
+    def fit(self, image: np.ndarray, box: np.ndarray, roll: float = 0.0, passes: int = 2) -> FittedFace:
         """Read the face in a box.
 
         Args:
             image: (H, W, 3) uint8.
             box: (4,) x0, y0, x1, y1 in pixels, roughly around the 72 landmarks (ear to ear, brows to chin).
+            roll: of the face in degrees, as far as it is known: the first look is at a crop turned upright by it.
             passes: looks in all; each after the first takes an upright crop around what the last one found.
 
         Raises:
@@ -185,7 +186,8 @@ class FaceFitter:
         box = np.asarray(box, dtype=np.float64)
         if not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
             raise InputError(f"the face's box {box.tolist()} is empty")
-        found = self._look(image, crop_matrix(box, self.size, MARGIN))
+        centre = np.full(2, self.size / 2)
+        found = self._look(image, turned(crop_matrix(box, self.size, MARGIN), -roll, centre))
         for _ in range(passes - 1):
             roll = euler_angles(found.rotation)[2]
             found = self._look(image, face_crop(found.landmarks2d, roll, self.size))
