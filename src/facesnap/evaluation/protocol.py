@@ -18,8 +18,9 @@ class Trial:
     """One person's portrait: who, what and how.
 
     ``reference``, ``target``, ``gallery``: which of the person's renders play which part; they are different
-    renders. ``prompt`` is the target's caption, ``pose`` its pose, expression and camera (in pixels of a
-    ``size`` x ``size`` picture). ``seed`` starts the sampling, the same for every method.
+    renders. ``prompt`` is the target's caption, ``pose`` its pose, expression and camera (relative to the
+    picture's size). ``seed`` starts the sampling, the same for every method. ``pictures``: hash of these renders,
+    so that results from an older renderer are not mistaken for this one's.
     """
 
     person: int
@@ -29,6 +30,7 @@ class Trial:
     prompt: str
     pose: Pose
     seed: int
+    pictures: str = ""
 
     def __post_init__(self) -> None:
         parts = (self.reference, self.target, *self.gallery)
@@ -37,7 +39,7 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        plain = {name: getattr(self, name) for name in ("person", "reference", "target", "prompt", "seed")}
+        plain = {name: getattr(self, name) for name in ("person", "reference", "target", "prompt", "seed", "pictures")}
         return {**plain, "gallery": list(self.gallery), "pose": pose_to_json(self.pose)}
 
     @staticmethod

@@ -1,0 +1,101 @@
+"""What an evaluation runs on: the model under test, the base beside it, and those who measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers import StableDiffusionPipeline
+
+from facesnap import __version__
+from facesnap.core.weights import WEIGHTS, mini_folder, read_json, sha256_12
+from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent
+from facesnap.evaluation.methods import BaseMethod, FaceSnapMethod, Method
+from facesnap.evaluation.observe import Observer
+from facesnap.landmarks.predict import LandmarkPredictor
+from facesnap.pipelines.facade import FaceSnap
+
+JUDGES = ("judge_face", "judge_clip")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything loaded, once.
+
+    ``encoders``: what the adapter records it was made with; ``weights`` and ``judges``: name -> ``name@hash``;
+    ``size``: side of the model's own pictures in pixels.
+    """
+
+    snap: FaceSnap
+    predictor: LandmarkPredictor
+    methods: Sequence[Method]
+    observer: Observer
+    encoders: Mapping[str, str]
+    weights: Mapping[str, str]
+    device: str
+    size: int
+    default_steps: int
+    default_guidance: float
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """What each judge is."""
+        return {
+            "likeness": self.observer.face_judge.signature,
+            "prompt": self.observer.clip_judge.signature,
+        }
+
+    @property
+    def versions(self) -> str:
+        """The libraries the numbers depend on."""
+        libraries = {"facesnap": __version__, "torch": torch.__version__, "diffusers": diffusers.__version__}
+        return ", ".join(f"{n} {v}" for n, v in {**libraries, "transformers": transformers.__version__}.items())
+
+    def check_judges(self) -> None:
+        """UsageError when a judge is one of the networks that condition or train the model."""
+        others = [info.path for info in WEIGHTS if info.present and info.name not in JUDGES]
+        face, clip = self.observer.face_judge, self.observer.clip_judge
+        check_independent(face.signature, face.folder, self.encoders, others)
+        check_independent(clip.signature, clip.folder, self.encoders, others)
+
+
+def assemble(device: str = "auto") -> Bench:
+    """Load mini, its base alone, and the judges.
+
+    Raises:
+        AdapterError: weights that aren't there; the message names the folder.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = mini_folder()
+    face_judge, clip_judge = FaceJudge.from_pretrained(device=device), ClipJudge.from_pretrained(device=device)
+    snap = FaceSnap.from_pretrained("mini", device=device, dtype="float32")
+    adapter = read_json(folder / "adapter" / "adapter.json")
+    pipeline = stock_pipeline(folder / "base", device)
+    defaults: dict[str, Any] = dict(adapter.get("defaults", {}))
+    return Bench(
+        snap=snap,
+        predictor=snap.predictor,
+        methods=(FaceSnapMethod(snap), BaseMethod(pipeline)),
+        observer=Observer(snap.detector, snap.predictor.fitter, face_judge, clip_judge),
+        encoders=adapter["encoders"],
+        weights={info.name: f"{info.name}@{sha256_12(info.path)}" for info in WEIGHTS if info.present},
+        device=device,
+        size=int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor),
+        default_steps=int(defaults.get("num_inference_steps", 20)),
+        default_guidance=float(defaults.get("guidance_scale", 3.0)),
+    )
+
+
+def stock_pipeline(folder: Path, device: str) -> Any:
+    """The base as any diffusers user would load it."""
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, low_cpu_mem_usage=False
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)

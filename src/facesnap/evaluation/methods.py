@@ -1,0 +1,88 @@
+"""What is compared: each method makes one portrait of a task. A new rival is one more class here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from facesnap.core.errors import NoFaceError
+from facesnap.core.identity import Identity
+from facesnap.evaluation.protocol import Trial
+from facesnap.pipelines.facade import FaceSnap
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method gets for one person.
+
+    ``reference``: (H, W, 3) uint8; ``identity``: what FaceSnap enrolled from it, None where that failed, for which
+    ``problem`` says why; ``steps``, ``guidance_scale``, ``size``: the same for all methods.
+    """
+
+    trial: Trial
+    reference: np.ndarray
+    identity: Identity | None
+    problem: str
+    steps: int
+    guidance_scale: float
+    size: int
+
+
+class Method(Protocol):
+    """A way to make portraits."""
+
+    name: str
+
+    def portray(self, task: Task) -> np.ndarray:
+        """(size, size, 3) uint8. InputError when the reference can't be used; it counts as the method's failure."""
+
+
+class FaceSnapMethod:
+    """The whole road: enrolled identity, the target's pose, the prompt."""
+
+    name = "facesnap"
+
+    def __init__(self, snap: FaceSnap) -> None:
+        self.snap = snap
+
+    def portray(self, task: Task) -> np.ndarray:
+        """One portrait; NoFaceError where nobody could be enrolled."""
+        if task.identity is None:
+            raise NoFaceError(task.problem)
+        result = self.snap(
+            task.trial.prompt,
+            task.identity,
+            pose=task.trial.pose,
+            seed=task.trial.seed,
+            num_inference_steps=task.steps,
+            guidance_scale=task.guidance_scale,
+            width=task.size,
+            height=task.size,
+        )
+        return np.asarray(result.images[0].convert("RGB"))
+
+
+class BaseMethod:
+    """The base without identity: a stock diffusers pipeline of the same model, prompt, seed, steps and guidance."""
+
+    name = "base"
+
+    def __init__(self, pipeline: Any, **settings: Any) -> None:
+        """``settings``: what FaceSnap hands to the pipeline, too (guidance_rescale ...)."""
+        self.pipeline, self.settings = pipeline, settings
+
+    def portray(self, task: Task) -> np.ndarray:
+        """One picture of whomever the prompt suggests."""
+        result = self.pipeline(
+            task.trial.prompt,
+            generator=torch.Generator("cpu").manual_seed(task.trial.seed),
+            num_inference_steps=task.steps,
+            guidance_scale=task.guidance_scale,
+            width=task.size,
+            height=task.size,
+            **self.settings,
+        )
+        return np.asarray(result.images[0].convert("RGB"))

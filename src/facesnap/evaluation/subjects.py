@@ -1,0 +1,88 @@
+"""The test people: their renders with exact labels, and the trials that are asked about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facesnap.core.arkit import EXPRESSIONS
+from facesnap.core.types import Camera, Pose
+from facesnap.evaluation.protocol import Trial
+from facesnap.training.heldout import held_out
+
+#: Which of a person's renders play which part; those after the target are the gallery.
+REFERENCE, TARGET = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One render: ``image`` (S, S, 3) uint8, its ``caption``, ``pose`` (with camera), ``landmarks`` (72, 2) pixels."""
+
+    image: np.ndarray
+    caption: str
+    pose: Pose
+    landmarks: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One person with their renders."""
+
+    person: int
+    shots: Sequence[Shot]
+
+
+def load_subjects(
+    folder: Path, split: str, people: int, renders: int, seed: int, preset: str, size: int
+) -> list[Subject]:
+    """The first ``people`` of a held-out split with ``renders`` shots each; see :func:`held_out`."""
+    world = held_out(folder, split, people, renders, seed, preset, size)
+    subjects: list[Subject] = []
+    for person in np.unique(world.person):
+        rows = np.flatnonzero(world.person == person)[:renders]
+        if len(rows) < renders or len(subjects) == people:
+            continue
+        shots = [
+            Shot(
+                image=world.images[row],
+                caption=world.captions[row][0],
+                pose=pose_of(world.pose[row], world.expression[row], world.camera[row], size),
+                landmarks=world.landmarks2d[row].astype(np.float64),
+            )
+            for row in rows
+        ]
+        subjects.append(Subject(int(person), shots))
+    return subjects
+
+
+def pose_of(angles: np.ndarray, weights: np.ndarray, camera: np.ndarray, size: int) -> Pose:
+    """A Pose from labels: (3,) degrees, (53,) weights, (4,) camera in pixels of a picture of side ``size``."""
+    expression = {name: float(np.clip(w, 0, 1)) for name, w in zip(EXPRESSIONS, weights, strict=True)}
+    framing = Camera(*(float(value) for value in camera)).relative((size, size))
+    yaw, pitch, roll = (float(angle) for angle in angles)
+    return Pose(yaw, pitch, roll, expression, framing)
+
+
+def make_trials(subjects: Sequence[Subject], seed: int) -> tuple[Trial, ...]:
+    """One trial per person: reference and target as :data:`REFERENCE` and :data:`TARGET` say, the rest as gallery."""
+    return tuple(_trial(subject, seed) for subject in subjects)
+
+
+def _trial(subject: Subject, seed: int) -> Trial:
+    target = subject.shots[TARGET]
+    digest = hashlib.sha256(b"".join(shot.image.tobytes() for shot in subject.shots))
+    start = np.random.SeedSequence([seed, subject.person]).generate_state(1)[0]
+    return Trial(
+        person=subject.person,
+        reference=REFERENCE,
+        target=TARGET,
+        gallery=tuple(range(TARGET + 1, len(subject.shots))),
+        prompt=target.caption,
+        pose=target.pose,
+        seed=int(start),
+        pictures=digest.hexdigest()[:12],
+    )
