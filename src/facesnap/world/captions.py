@@ -1,0 +1,122 @@
+"""Three differently worded English captions of a picture, from its attributes.
+
+They name what a prompt would name (hair, beard, glasses, make-up, clothes, background, light, expression,
+turn of the head) and say "person": the head modes carry no gender. "Left" and "right" are the picture's,
+as a viewer of the picture would say them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_OPENINGS = ("a portrait of a person", "a photo of a person", "a close-up portrait of a person", "a headshot of a person", "a person", "portrait photo of a person")
+_MOOD = {
+    "smile": ("smiling", "with a smile"), "laugh": ("laughing", "laughing happily"),
+    "surprise": ("looking surprised", "with a surprised expression"), "sad": ("looking sad", "with a sad expression"),
+    "anger": ("looking angry", "with an angry expression"), "talk": ("talking", "speaking"),
+    "wink": ("winking", "with a wink"), "neutral": ("with a neutral expression", "with a calm face"),
+}  # fmt: skip
+_LIGHT = {
+    "soft": ("in soft light", "in soft studio light"), "left": ("lit from the left", "with light from the left"),
+    "right": ("lit from the right", "with light from the right"), "top": ("lit from above", "in light from above"),
+    "warm": ("in warm light", "in warm evening light"), "cold": ("in cold light", "in cold blue light"),
+}  # fmt: skip
+_SKIN = {
+    "very pale": "very pale skin", "pale": "pale skin", "fair": "fair skin", "olive": "olive skin", "tan": "tan skin",
+    "brown": "brown skin", "dark": "dark skin", "very dark": "very dark skin",
+}  # fmt: skip
+
+
+def _article(phrase: str) -> str:
+    return f"an {phrase}" if phrase[0] in "aeiou" else f"a {phrase}"
+
+
+def _hair(a: dict[str, Any], rng: np.random.Generator) -> str:
+    style, colour = a["hair_style"], a["hair_colour"]
+    phrases = {
+        "bald": ("a bald head", "a shaved head"),
+        "buzz cut": (f"a {colour} buzz cut", f"very short {colour} hair"),
+        "short": (f"short {colour} hair", f"short-cropped {colour} hair"),
+        "swept back": (f"{colour} hair swept back", f"swept-back {colour} hair"),
+        "side-parted": (f"side-parted {colour} hair", f"short {colour} hair parted at the side"),
+        "curly": (f"curly {colour} hair", f"{colour} curls"),
+        "afro": (_article(f"{colour} afro"), f"{colour} afro hair"),
+        "bob": (_article(f"{colour} bob"), f"chin-length {colour} hair"),
+        "fringe bob": (_article(f"{colour} bob with a fringe"), f"chin-length {colour} hair with bangs"),
+        "long straight": (f"long straight {colour} hair", f"long {colour} hair"),
+        "long wavy": (f"long wavy {colour} hair", f"wavy long {colour} hair"),
+        "bun": (f"{colour} hair in a bun", _article(f"{colour} bun")),
+    }
+    return str(rng.choice(phrases[style]))
+
+
+def _worn(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
+    """Beard, glasses, make-up: phrases that follow "with"."""
+    found = []
+    if a["beard"] != "none":
+        found.append({"stubble": "stubble", "moustache": "a moustache", "full beard": "a full beard"}[a["beard"]])
+    if a["glasses"] == "sunglasses":
+        found.append("sunglasses")
+    elif a["glasses"] != "none":
+        found.append(str(rng.choice([f"{a['glasses']} glasses", f"{a['glasses_colour']} {a['glasses']} glasses", "glasses"])))
+    if a["lipstick"] != "none":
+        found.append(f"{a['lipstick']} lipstick")
+    return found
+
+
+def _clothes(a: dict[str, Any], rng: np.random.Generator) -> str:
+    kind, colour = a["clothes"], a["clothes_colour"]
+    first, _, last = kind.rpartition(" ")
+    phrase = f"{first} {colour} {last}" if first and rng.random() < 0.5 else f"{colour} {kind}"
+    return f"{rng.choice(['wearing', 'in'])} {_article(phrase)}"
+
+
+def _background(a: dict[str, Any], rng: np.random.Generator) -> str:
+    colour = a["background_colour"]
+    phrases = {
+        "plain": (f"on a plain {colour} background", f"in front of {_article(colour)} wall", f"{colour} background"),
+        "gradient": (f"on a {colour} gradient background", f"{colour} backdrop", f"{colour} studio background"),
+        "room": ("in a room", "in a blurred room", "indoors"),
+        "bokeh": ("with bokeh lights behind", "with blurred lights in the background"),
+        "outdoors": ("outdoors", "outdoors with blurred trees behind", "in a park"),
+    }
+    return str(rng.choice(phrases[a["background"]]))
+
+
+def _joined(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def _turn(a: dict[str, Any], rng: np.random.Generator) -> str:
+    turn = a["head_turn"]
+    if turn == "ahead":
+        return str(rng.choice(["looking at the camera", "facing the camera"]))
+    return str(rng.choice([f"looking to the {turn}", f"turned to the {turn}"]))
+
+
+def captions_of(attributes: dict[str, Any], key: tuple[int, int, int]) -> list[str]:
+    """Three captions: one full, one of medium length, one that names two or three things."""
+    rng = np.random.default_rng(np.random.SeedSequence([*key, 9]))
+    return [_caption(attributes, rng, share) for share in (1.0, 0.6, 0.3)]
+
+
+def _caption(a: dict[str, Any], rng: np.random.Generator, share: float) -> str:
+    having = [_hair(a, rng), *_worn(a, rng)]
+    if rng.random() < 0.3:
+        having.insert(0, _SKIN[a["skin"]])
+    rest: list[Callable[[dict[str, Any], np.random.Generator], str]] = [_clothes, _background]
+    parts = [f(a, rng) for f in rest]
+    parts.append(str(rng.choice(_MOOD[a["expression"]])))
+    parts.append(str(rng.choice(_LIGHT[a["light"]])))
+    if a["head_turn"] != "ahead" or rng.random() < 0.25:
+        parts.append(_turn(a, rng))
+    total = len(having) + len(parts)
+    kept = set(rng.permutation(total)[: max(2, round(share * total))].tolist())
+    having = [phrase for i, phrase in enumerate(having) if i in kept]
+    parts = [phrase for i, phrase in enumerate(parts) if i + total - len(parts) in kept]
+    rng.shuffle(parts)
+    opening = str(rng.choice(_OPENINGS))
+    return ", ".join([f"{opening} with {_joined(having)}" if having else opening, *parts])

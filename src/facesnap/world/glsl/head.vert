@@ -1,0 +1,20 @@
+in vec3 in_position;
+in vec3 in_normal;
+in vec4 in_rest;     // rest position in the model's own coordinates, ambient occlusion
+in float in_scalp;   // cm above the hairline
+uniform float u_offset;   // cm along the normal (cloth over skin)
+out vec3 v_world;
+out vec3 v_normal;
+out vec4 v_rest;
+out float v_scalp;
+out vec3 v_local;
+void main() {
+    float body = body_weight(in_rest.xyz);
+    vec3 p = in_position + in_normal * u_offset;
+    v_world = posed(p, body);
+    v_normal = posed_direction(in_normal, body);
+    v_rest = in_rest;
+    v_scalp = in_scalp;
+    v_local = in_position;
+    gl_Position = clip(v_world);
+}

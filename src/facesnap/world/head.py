@@ -1,0 +1,147 @@
+"""The head model: ICT-FaceKit light, reduced to the vertices we draw, in the head's own space.
+
+Space: centimetres, x to the subject's left, y up, z out of the face, origin at :data:`HEAD_ORIGIN` of the
+model's own coordinates (about the centroid of the mean head's landmarks). A head is
+``mean + identity . coefficients + expression . weights``; eyeballs are turned by the renderer.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from facesnap.core.errors import InputError
+from facesnap.landmarks.layout import FROM_68
+
+#: Origin of the head's space in the model's coordinates, cm.
+HEAD_ORIGIN = np.array([0.0, -0.26, 9.44], dtype=np.float32)
+#: Where the head model is looked for when ``FACESNAP_ICT_FACEKIT`` is not set.
+DEFAULT_FILES = ("../shared/ict_facekit_light.npz",)
+ENVIRONMENT = "FACESNAP_ICT_FACEKIT"
+#: Parts that are drawn, in drawing order, and the model's vertex ranges they are made of.
+PARTS: dict[str, tuple[str, ...]] = {
+    "skin": ("face", "head_neck"),
+    "socket": ("eye_socket_l", "eye_socket_r"),
+    "eye_l": ("sclera_l",),
+    "eye_r": ("sclera_r",),
+    "lash": ("lash_l", "lash_r"),
+    "mouth": ("mouth_socket",),
+    "gums": ("gums_tongue",),
+    "teeth": ("teeth",),
+}
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """Arrays of the head model; V kept vertices, M of them moved by expressions."""
+
+    mean: np.ndarray  #: (V, 3) f32, head space
+    identity: np.ndarray  #: (100, V * 3) f32
+    expression: np.ndarray  #: (53, M * 3) f32
+    moving: np.ndarray  #: (M,) vertices that expressions move
+    triangles: np.ndarray  #: (F, 3) i32, sorted by part
+    part_triangles: dict[str, slice]  #: part -> slice of ``triangles``
+    part_vertices: dict[str, np.ndarray]  #: part -> vertex indices
+    landmarks: np.ndarray  #: (72,) vertex indices in the order of landmarks.layout
+
+    def neutral(self, coefficients: np.ndarray) -> np.ndarray:
+        """Neutral head (V, 3) in cm for identity coefficients (100,)."""
+        offset = coefficients.astype(np.float32) @ self.identity
+        return np.asarray(self.mean + offset.reshape(-1, 3))
+
+    def express(self, neutral: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Add expression ``weights`` (53,) to a neutral head (V, 3)."""
+        used = np.flatnonzero(weights)
+        vertices = neutral.copy()
+        if len(used):
+            offset = weights[used].astype(np.float32) @ self.expression[used]
+            vertices[self.moving] += offset.reshape(-1, 3)
+        return vertices
+
+    def normals(self, vertices: np.ndarray) -> np.ndarray:
+        """Area-weighted unit vertex normals (V, 3)."""
+        a, b, c = (vertices[self.triangles[:, i]] for i in range(3))
+        face = np.cross(b - a, c - a)
+        corners = self.triangles.T.ravel()
+        count = len(vertices)
+        total = np.stack([np.bincount(corners, np.tile(face[:, i], 3), count) for i in range(3)], axis=1)
+        return np.asarray((total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)).astype(np.float32))
+
+
+def find_head_file() -> Path:
+    """Path of the head model's npz.
+
+    Raises:
+        InputError: neither the environment variable nor the default place has it.
+    """
+    named = os.environ.get(ENVIRONMENT)
+    package_root = Path(__file__).resolve().parents[3]
+    places = [Path(named)] if named else [root / name for name in DEFAULT_FILES for root in (Path.cwd(), package_root)]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(f"the head model is absent: set {ENVIRONMENT} to ict_facekit_light.npz (looked at {places[0]})")
+
+
+@lru_cache(maxsize=1)
+def load_head() -> HeadModel:
+    """The head model, read once per process.
+
+    Raises:
+        InputError: the file is absent or is not the packed ICT-FaceKit light model.
+    """
+    path = find_head_file()
+    try:
+        with np.load(path) as data:
+            return _build({name: data[name] for name in data.files})
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is not the packed ICT-FaceKit light head model: {error}") from error
+
+
+def _build(data: dict[str, np.ndarray]) -> HeadModel:
+    """Keep the drawn parts, renumber their vertices and move the origin."""
+    ranges = {str(name): range(*bounds) for name, bounds in zip(data["part_names"], data["part_range"], strict=True)}
+    kept = np.concatenate([np.array(ranges[name]) for names in PARTS.values() for name in names])
+    renumber = np.full(len(data["mean"]), -1, dtype=np.int32)
+    renumber[kept] = np.arange(len(kept))
+    triangles, part_triangles, part_vertices = [], {}, {}
+    start = 0
+    owner = data["tri"].max(axis=1)  # seams are drawn with the part of their highest vertex
+    for part, names in PARTS.items():
+        inside = np.isin(owner, np.concatenate([np.array(ranges[name]) for name in names]))
+        chosen = renumber[data["tri"][inside].astype(np.int64)]
+        chosen = chosen[(chosen >= 0).all(axis=1)]
+        triangles.append(chosen)
+        part_triangles[part] = slice(start, start + len(chosen))
+        part_vertices[part] = renumber[np.concatenate([np.array(ranges[name]) for name in names])]
+        start += len(chosen)
+    expression = data["expression"].astype(np.float32)[:, kept]
+    moving = np.flatnonzero(np.abs(expression).max(axis=(0, 2)) > 1e-4)
+    landmarks = _landmarks72(data["mean"], data["landmarks68"])
+    return HeadModel(
+        mean=data["mean"][kept].astype(np.float32) - HEAD_ORIGIN,
+        identity=data["identity"].astype(np.float32)[:, kept].reshape(len(data["identity"]), -1),
+        expression=np.ascontiguousarray(expression[:, moving]).reshape(len(expression), -1),
+        moving=moving,
+        triangles=np.concatenate(triangles).astype(np.int32),
+        part_triangles=part_triangles,
+        part_vertices=part_vertices,
+        landmarks=renumber[landmarks],
+    )
+
+
+def _landmarks72(mean: np.ndarray, landmarks68: np.ndarray) -> np.ndarray:
+    """Model vertices (72,): the 68, and for the extra eye points the face vertex nearest the midpoint."""
+    face = mean[:9409]
+    points = []
+    for a, b in FROM_68:
+        if a == b:
+            points.append(int(landmarks68[a]))
+        else:
+            middle = (mean[landmarks68[a]] + mean[landmarks68[b]]) / 2
+            points.append(int(np.argmin(((face - middle) ** 2).sum(axis=1))))
+    return np.array(points, dtype=np.int64)

@@ -1,0 +1,39 @@
+"""Colours and named choices that people and their conditions are sampled from (sRGB, 0-255)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Skin from very pale to very dark.
+SKIN: dict[str, tuple[int, int, int]] = {
+    "very pale": (229, 188, 170), "pale": (224, 178, 154), "fair": (214, 165, 136), "olive": (196, 148, 110),
+    "tan": (182, 130, 92), "brown": (148, 98, 66), "dark": (114, 73, 50), "very dark": (92, 58, 39),
+}  # fmt: skip
+EYES: dict[str, tuple[int, int, int]] = {
+    "dark brown": (70, 42, 24), "brown": (105, 64, 32), "amber": (150, 98, 40), "hazel": (124, 104, 56),
+    "green": (92, 124, 76), "blue": (86, 128, 172), "grey": (128, 140, 148),
+}  # fmt: skip
+HAIR: dict[str, tuple[int, int, int]] = {
+    "black": (26, 22, 21), "dark brown": (58, 38, 27), "brown": (98, 64, 40), "auburn": (128, 62, 34),
+    "ginger": (186, 96, 42), "dark blond": (158, 118, 70), "blond": (214, 178, 112), "grey": (150, 149, 147),
+    "white": (218, 216, 210), "pink": (224, 112, 156), "blue": (62, 100, 190), "green": (62, 148, 92),
+    "purple": (128, 76, 168), "red": (186, 34, 40),
+}  # fmt: skip
+NATURAL_HAIR = tuple(HAIR)[:9]
+DYED_HAIR = tuple(HAIR)[9:]
+LIPSTICK: dict[str, tuple[int, int, int]] = {
+    "red": (178, 26, 38), "pink": (216, 92, 124), "dark": (104, 26, 44), "nude": (190, 122, 102),
+}  # fmt: skip
+GLASSES = {"black": (24, 24, 26), "silver": (172, 174, 178), "gold": (186, 148, 78), "red": (150, 32, 36), "brown": (92, 58, 36)}
+
+
+def linear(colour: tuple[float, ...] | np.ndarray) -> np.ndarray:
+    """sRGB 0-255 -> linear (3,) f32 in [0, 1] (power 2.2)."""
+    return np.asarray((np.clip(np.asarray(colour, np.float64), 0, 255) / 255.0) ** 2.2, dtype=np.float32)
+
+
+def jitter(rng: np.random.Generator, colour: tuple[int, int, int], amount: float) -> tuple[float, float, float]:
+    """Vary a colour: brightness by ``amount``, each channel by a third of it."""
+    factor = (1 + rng.normal(0, amount)) * (1 + rng.normal(0, amount / 3, 3))
+    r, g, b = np.clip(np.array(colour) * factor, 4, 250)
+    return float(r), float(g), float(b)

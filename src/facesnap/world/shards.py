@@ -1,0 +1,236 @@
+"""Data sets of portraits as webdataset tar shards: rendered in parallel, resumable, the same bytes for any worker count.
+
+A shard holds one fixed block of people: ``{person:07d}_{index:04d}.png`` and ``.json`` (the labels). Shards are
+written under a temporary name and renamed when finished; finished ones are skipped. Splits use ranges of person
+ids that cannot meet.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facesnap.core.errors import ImageError, InputError, OutputError, UsageError
+
+#: First person id of each split.
+SPLITS = {"train": 0, "judge": 1_000_000, "val": 2_000_000, "test": 3_000_000}
+SPLIT_SPAN = 1_000_000
+PEOPLE_PER_SHARD = 25
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to render."""
+
+    path: Path
+    first: int
+    people: int
+    images_per_person: int
+    seed: int
+    preset: str
+    size: int
+    split: str
+
+
+@dataclass(frozen=True)
+class WorldData:
+    """A data set in memory; N pictures of side S."""
+
+    images: np.ndarray  #: (N, S, S, 3) uint8 RGB
+    person: np.ndarray  #: (N,) i64
+    identity: np.ndarray  #: (N, 100) f32
+    pose: np.ndarray  #: (N, 3) f32 yaw, pitch, roll in degrees
+    camera: np.ndarray  #: (N, 4) f32 scale, cx, cy, inverse distance
+    expression: np.ndarray  #: (N, 53) f32
+    landmarks2d: np.ndarray  #: (N, 72, 2) f32 pixels
+    landmarks3d: np.ndarray  #: (N, 72, 3) f32 cm, unposed
+    visible: np.ndarray  #: (N, 72) bool
+    captions: list[list[str]]
+    attributes: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def render_split(
+    out: str | Path, split: str, people: int, images_per_person: int, workers: int = 2, seed: int = 0, preset: str = "cpu", size: int = 128
+) -> Path:
+    """Render ``people`` x ``images_per_person`` pictures of a split into ``out/split``; returns that folder.
+
+    Raises:
+        UsageError: an unknown split or preset, or more people than a split holds.
+        OutputError: ``out/split`` holds a data set made with other settings.
+    """
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+    from facesnap.world.characters import PRESET_NAMES
+
+    if split not in SPLITS:
+        raise UsageError(f"unknown split {split!r}: use one of {', '.join(SPLITS)}")
+    if preset not in PRESET_NAMES:
+        raise UsageError(f"unknown preset {preset!r}: use one of {', '.join(PRESET_NAMES)}")
+    if not 0 < people <= SPLIT_SPAN or images_per_person < 1:
+        raise UsageError(f"people={people} must be 1 to {SPLIT_SPAN}, images_per_person={images_per_person} at least 1")
+    folder = Path(out) / split
+    folder.mkdir(parents=True, exist_ok=True)
+    _describe(folder, {"split": split, "images_per_person": images_per_person, "seed": seed, "preset": preset, "size": size}, people)
+    jobs = _jobs(folder, split, people, images_per_person, seed, preset, size)
+    waiting = [job for job in jobs if not job.path.exists()]
+    start, done = time.monotonic(), 0
+    with Progress(*Progress.get_default_columns()[:3], TextColumn("{task.fields[rate]}"), TimeRemainingColumn()) as progress:
+        task = progress.add_task(f"rendering {split}", total=sum(_count(j) for j in jobs), rate="")
+        progress.advance(task, sum(_count(j) for j in jobs if j.path.exists()))
+        for count in _run(waiting, workers):
+            done += count
+            progress.update(task, advance=count, rate=f"{done / (time.monotonic() - start):.1f} images/s")
+    return folder
+
+
+def _count(job: Job) -> int:
+    return job.people * job.images_per_person
+
+
+def _run(jobs: list[Job], workers: int) -> Iterator[int]:
+    """Render jobs, yielding the pictures of each as it finishes."""
+    if workers <= 1:
+        for job in jobs:
+            yield render_shard(job)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        for future in as_completed([pool.submit(render_shard, job) for job in jobs]):
+            yield future.result()
+
+
+def _one_thread() -> None:
+    """Parallelism comes from processes: keep the software GL and OpenCV to one thread each."""
+    os.environ["LP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+
+
+def _describe(folder: Path, settings: dict[str, Any], people: int) -> None:
+    """Write ``dataset.json``; refuse to mix data sets of different settings."""
+    path = folder / "dataset.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        for name, value in settings.items():
+            if before.get(name) != value:
+                raise OutputError(f"{folder} was rendered with {name}={before.get(name)!r}, not {value!r}: use another folder")
+        people = max(people, int(before["people"]))
+    text = json.dumps({"format": 1, **settings, "people": people, "people_per_shard": PEOPLE_PER_SHARD}, indent=2)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text + "\n")
+    temporary.replace(path)
+
+
+def _jobs(folder: Path, split: str, people: int, images_per_person: int, seed: int, preset: str, size: int) -> list[Job]:
+    jobs = []
+    for start in range(0, people, PEOPLE_PER_SHARD):
+        count = min(PEOPLE_PER_SHARD, people - start)
+        first = SPLITS[split] + start
+        path = folder / f"{split}-{first:07d}-{count:02d}.tar"
+        jobs.append(Job(path, first, count, images_per_person, seed, preset, size, split))
+    return jobs
+
+
+_RENDERERS: dict[int, Any] = {}
+
+
+def render_shard(job: Job) -> int:
+    """Render one shard to its path (temporary name, then renamed); returns the number of pictures."""
+    from facesnap.world.characters import sample_conditions, sample_person
+    from facesnap.world.render import Renderer
+
+    if job.size not in _RENDERERS:
+        _RENDERERS[job.size] = Renderer(job.size)
+    renderer = _RENDERERS[job.size]
+    temporary = job.path.with_name(f".{job.path.name}.{os.getpid()}.tmp")
+    try:
+        with tarfile.open(temporary, "w") as tar:
+            for person_id in range(job.first, job.first + job.people):
+                person = sample_person(job.seed, person_id)
+                for index in range(job.images_per_person):
+                    made = renderer.render(person, sample_conditions(job.seed, person, index, job.preset))
+                    key = f"{person_id:07d}_{index:04d}"
+                    png = cv2.imencode(".png", made.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])[1].tobytes()
+                    labels = json.dumps({**made.labels, "split": job.split}, separators=(",", ":")).encode()
+                    _add(tar, f"{key}.png", png)
+                    _add(tar, f"{key}.json", labels)
+        temporary.replace(job.path)
+    except OSError as error:
+        raise OutputError(f"can't write {job.path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return _count(job)
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file with fixed metadata, so that the same pictures give the same bytes."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
+
+
+def iterate_shards(folder: str | Path) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """Pictures (S, S, 3) uint8 RGB and labels, in the order of person and index.
+
+    Raises:
+        InputError: no shards in ``folder``.
+        ImageError: a damaged shard (named).
+    """
+    paths = sorted(Path(folder).glob("*.tar"))
+    if not paths:
+        raise InputError(f"no shards (*.tar) in {folder}")
+    for path in paths:
+        try:
+            with tarfile.open(path) as tar:
+                while (member := tar.next()) is not None:
+                    png = tar.extractfile(member)
+                    following = tar.next()
+                    text = tar.extractfile(following) if following is not None else None
+                    if png is None or text is None:
+                        raise ValueError(f"{member.name} has no labels")
+                    picture = cv2.imdecode(np.frombuffer(png.read(), np.uint8), cv2.IMREAD_COLOR)
+                    if picture is None:
+                        raise ValueError(f"{member.name} is not a picture")
+                    yield picture[..., ::-1], json.loads(text.read())
+        except (OSError, ValueError, KeyError, tarfile.TarError, cv2.error) as error:
+            raise ImageError(f"shard {path} is damaged ({error}): delete it and render again") from error
+
+
+def read_shards(folder: str | Path, limit: int | None = None) -> WorldData:
+    """Read a split's folder into arrays (at most ``limit`` pictures); errors as :func:`iterate_shards`."""
+    images, labels = [], []
+    for image, label in iterate_shards(folder):
+        images.append(image)
+        labels.append(label)
+        if limit is not None and len(images) >= limit:
+            break
+
+    def stack(values: list[Any], dtype: Any = np.float32) -> np.ndarray:
+        return np.array(values, dtype=dtype)
+
+    return WorldData(
+        images=np.stack(images),
+        person=stack([x["person_id"] for x in labels], np.int64),
+        identity=stack([x["identity"] for x in labels]),
+        pose=stack([[x["pose"][k] for k in ("yaw", "pitch", "roll")] for x in labels]),
+        camera=stack([[x["camera"][k] for k in ("scale", "cx", "cy", "inverse_distance")] for x in labels]),
+        expression=stack([x["expression"] for x in labels]),
+        landmarks2d=stack([x["landmarks2d"] for x in labels]),
+        landmarks3d=stack([x["landmarks3d"] for x in labels]),
+        visible=stack([x["visible"] for x in labels], bool),
+        captions=[x["captions"] for x in labels],
+        attributes=[x["attributes"] for x in labels],
+    )
