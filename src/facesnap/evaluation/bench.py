@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,12 @@ import transformers
 from diffusers import StableDiffusionPipeline
 
 from facesnap import __version__
-from facesnap.core.weights import WEIGHTS, mini_folder, read_json, sha256_12
+from facesnap.core.weights import WEIGHTS, mini_folder, sha256_12
 from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent
 from facesnap.evaluation.methods import BaseMethod, FaceSnapMethod, Method
 from facesnap.evaluation.observe import Observer
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.pipelines.facade import FaceSnap
+from facesnap.pipelines.facade import DEFAULTS, FaceSnap
 
 JUDGES = ("judge_face", "judge_clip")
 
@@ -72,24 +73,30 @@ def assemble(device: str = "auto") -> Bench:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    folder = mini_folder()
     face_judge, clip_judge = FaceJudge.from_pretrained(device=device), ClipJudge.from_pretrained(device=device)
     snap = FaceSnap.from_pretrained("mini", device=device, dtype="float32")
-    adapter = read_json(folder / "adapter" / "adapter.json")
-    pipeline = stock_pipeline(folder / "base", device)
-    defaults: dict[str, Any] = dict(adapter.get("defaults", {}))
+    snap.pipeline.set_progress_bar_config(disable=True)
+    base = stock_pipeline(mini_folder() / "base", device)
+    defaults = {**DEFAULTS, **snap.config.defaults}
     return Bench(
         snap=snap,
         predictor=snap.predictor,
-        methods=(FaceSnapMethod(snap), BaseMethod(pipeline)),
-        observer=Observer(snap.detector, snap.predictor.fitter, face_judge, clip_judge),
-        encoders=adapter["encoders"],
+        methods=(FaceSnapMethod(snap), BaseMethod(base, **_for_base(base, defaults))),
+        observer=Observer(snap.analyser.detector, snap.analyser.fitter, face_judge, clip_judge),
+        encoders=snap.config.encoders,
         weights={info.name: f"{info.name}@{sha256_12(info.path)}" for info in WEIGHTS if info.present},
         device=device,
-        size=int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor),
-        default_steps=int(defaults.get("num_inference_steps", 20)),
-        default_guidance=float(defaults.get("guidance_scale", 3.0)),
+        size=snap.size()[0],
+        default_steps=int(defaults["num_inference_steps"]),
+        default_guidance=float(defaults["guidance_scale"]),
     )
+
+
+def _for_base(pipeline: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What FaceSnap's calls set besides steps and guidance (which the task says) and the stock pipeline takes too."""
+    taken = inspect.signature(pipeline.__call__).parameters
+    said = {"num_inference_steps", "guidance_scale"}
+    return {name: value for name, value in defaults.items() if name in taken and name not in said}
 
 
 def stock_pipeline(folder: Path, device: str) -> Any:

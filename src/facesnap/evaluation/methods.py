@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ import torch
 from facesnap.core.errors import NoFaceError
 from facesnap.core.identity import Identity
 from facesnap.evaluation.protocol import Trial
-from facesnap.pipelines.facade import FaceSnap
+
+if TYPE_CHECKING:
+    from facesnap.pipelines.facade import FaceSnap
 
 
 @dataclass(frozen=True)
