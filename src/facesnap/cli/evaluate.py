@@ -1,0 +1,44 @@
+"""``facesnap evaluate``: measure, and write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facesnap.cli import console
+
+
+def evaluate(
+    suite: Annotated[str, typer.Option("--suite", help="What to measure: mini.")] = "mini",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for RESULTS.md, results.json and results.png.")
+    ] = Path("docs"),
+    people: Annotated[int, typer.Option("--people", min=2, help="How many test people.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Everything random follows from it.")] = 0,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Denoising steps; default: the model's.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", min=0, help="Guidance of the prompt; default: the model's.")
+    ] = None,
+    renders: Annotated[
+        Path | None, typer.Option("--renders", help="Folder of the test people; rendered there if they are missing.")
+    ] = None,
+    work: Annotated[
+        Path | None, typer.Option("--work", help="Folder that keeps what is done, so that a run can go on.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Measure likeness, landmarks and prompt-following on people that training never saw."""
+    console.check_folder(output)
+    from facesnap.evaluation.run import evaluate as run_suite
+
+    report = run_suite(
+        *(suite, output, people, seed, device),
+        work=work,
+        renders=renders,
+        steps=steps,
+        guidance_scale=guidance,
+        say=console.say,
+    )
+    print(report)

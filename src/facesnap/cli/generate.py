@@ -1,0 +1,105 @@
+"""``facesnap generate``: portraits from a photo or an identity file, a prompt and a pose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facesnap.cli import console, options
+from facesnap.core.errors import UsageError
+
+_SAMPLING = "Sampling"
+
+
+def generate(
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What the portrait shows.")],
+    reference: Annotated[
+        list[Path] | None, typer.Option("--reference", "-r", help="A photo of the person; several times for several.")
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="An identity file made by `facesnap enroll`, instead of a photo.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the portraits.")] = Path("out"),
+    face: options.Face = None,
+    pose_from: options.PoseFrom = None,
+    yaw: options.Yaw = None,
+    pitch: options.Pitch = None,
+    roll: options.Roll = None,
+    expression: options.Expression = None,
+    base: options.Base = "mini",
+    adapter: options.Adapter = None,
+    negative_prompt: Annotated[
+        str, typer.Option("--negative-prompt", rich_help_panel=_SAMPLING, help="What it should not show.")
+    ] = "",
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, max=1000, rich_help_panel=_SAMPLING, help="Denoising steps.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", min=0, rich_help_panel=_SAMPLING, help="Guidance scale of the prompt.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, rich_help_panel=_SAMPLING, help="The same seed gives the same files; default: drawn."
+        ),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, max=1000, rich_help_panel=_SAMPLING, help="How many portraits.")
+    ] = 1,
+    width: Annotated[
+        int | None, typer.Option("--width", min=64, rich_help_panel=_SAMPLING, help="Pixels; default: the model's own.")
+    ] = None,
+    height: Annotated[int | None, typer.Option("--height", min=64, rich_help_panel=_SAMPLING, help="Pixels.")] = None,
+    identity_scale: Annotated[
+        float, typer.Option("--identity-scale", min=0, max=2, rich_help_panel=_SAMPLING, help="Weight of the person.")
+    ] = 1.0,
+    landmark_scale: Annotated[
+        float, typer.Option("--landmark-scale", min=0, max=2, rich_help_panel=_SAMPLING, help="Weight of the map.")
+    ] = 1.0,
+    device: options.Device = "auto",
+    dtype: options.DType = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Make portraits of a person from a photo (or an identity file) and a prompt."""
+    if bool(reference) == (identity is not None):
+        raise UsageError("give either --reference PHOTO or --identity FILE")
+    if identity is not None and face is not None:
+        raise UsageError("--face chooses a face on a photo: it goes with --reference")
+    pose = options.parse_pose(pose_from, yaw, pitch, roll, expression)
+    options.check_photos(*(reference or []), pose_from)
+    console.check_folder(output)
+    from facesnap.core.identity import Identity
+
+    known = Identity.load(identity) if identity else None
+    from facesnap.pipelines.facade import FaceSnap
+
+    snap = FaceSnap.from_pretrained(base, adapter, device, dtype)
+    snap.pipeline.set_progress_bar_config(disable=True)  # ours, below, keeps quiet without a terminal
+    person = known or snap.enroll(list(reference or []), face)
+    with console.progress("sampling", steps or snap.default_steps) as step:
+
+        def after_step(pipeline: Any, index: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
+            step()
+            return state
+
+        made = snap(
+            prompt,
+            person,
+            pose or pose_from,
+            negative_prompt=negative_prompt,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            seed=seed,
+            num_images_per_prompt=count,
+            width=width,
+            height=height,
+            identity_scale=identity_scale,
+            landmark_scale=landmark_scale,
+            callback_on_step_end=after_step,
+        )
+    files = [str(file) for file in made.save(output)]
+    lines = [f"{file}\n  {report}" for file, report in zip(files, made.report, strict=True)]
+    data = {"images": files, "report": made.report.to_dicts(), "settings": made.settings}
+    console.result(data, "\n".join(lines), as_json)

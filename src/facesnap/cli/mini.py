@@ -1,0 +1,53 @@
+"""``facesnap mini``: train the embedded model, stage by stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facesnap.cli import console
+from facesnap.core.errors import UsageError
+
+app = typer.Typer(help="Train mini, the embedded model, from rendered people.", no_args_is_help=True)
+
+
+@app.callback()
+def mini() -> None:
+    """Train mini, the embedded model, from rendered people."""
+
+
+@app.command("train")
+def train(
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="[STAGE]...", help="Which stages; default: all, in order.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for data, states and weights; a later call goes on there.")
+    ] = Path("runs/mini"),
+    preset: Annotated[str, typer.Option("--preset", help="cpu or gpu.")] = "cpu",
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="Stop each stage after so long; it can be taken up again.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Everything random follows from it.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. unet.steps=20000; several times."),
+    ] = None,
+) -> None:
+    """Train the stages of mini. Each can be stopped and taken up again."""
+    overrides = dict(_setting(word) for word in settings or [])
+    console.check_folder(output)
+    from facesnap.training.mini import train_mini
+
+    train_mini(output, stages or None, preset, minutes, device, seed, overrides, say=console.say)
+    print(output / "mini")
+
+
+def _setting(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise UsageError(f"--set {word}: write NAME=VALUE, for example unet.steps=20000")
+    return name.strip(), value.strip()

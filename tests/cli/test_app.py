@@ -1,0 +1,162 @@
+"""The command line as a whole: quick to answer, one line for every error, the promised exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+from facesnap import __version__
+from facesnap.cli import app, console, doctor
+from facesnap.core.errors import FaceSnapError, InputError, OutputError, UsageError
+
+HELP_LIMIT = 0.5
+SLACK = 2.0  # a busy test machine is slower than a user's
+
+COMMANDS = [
+    *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["doctor"], ["demo"], ["evaluate"]),
+    *(["world", "render"], ["world", "sheet"], ["mini", "train"]),
+]
+
+
+def _run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "facesnap.cli.app", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_help_answers_at_once() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert _run_module("--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) < HELP_LIMIT * SLACK
+
+
+def test_command_line_imports_nothing_heavy() -> None:
+    heavy = "'torch', 'diffusers', 'transformers', 'cv2', 'moderngl', 'numpy', 'PIL'"
+    code = f"import sys, facesnap.cli.app; print([name for name in ({heavy}) if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run([*command, "--help"]) == 0
+    said = capsys.readouterr()
+    assert "Usage: facesnap" in said.out
+    assert said.err == ""
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"facesnap {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "No such command"),
+        (["generate"], "Missing option '--prompt'"),
+        (["doctor", "--jsn"], "No such option: --jsn"),
+        (["generate", "--prompt", "x", "--seed", "many"], "--seed"),
+        (["generate", "--prompt", "x"], "--reference"),
+        (["generate", "--prompt", "x", "-r", "a.jpg", "--identity", "b"], "either --reference"),
+        (["generate", "--prompt", "x", "-r", "a.jpg", "--yaw", "200"], "yaw=200 is out of range"),
+        (["generate", "--prompt", "x", "-r", "a.jpg", "--expression", "grin=1"], "unknown expression 'grin'"),
+        (["generate", "--prompt", "x", "-r", "a.jpg", "--expression", "smile=much"], "is not a number"),
+        (["generate", "--prompt", "x", "-r", "a.jpg", "--pose-from", "b.jpg", "--yaw", "9"], "--pose-from sets"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(arguments) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "said"),
+    [
+        (UsageError("wrong"), 2, "error: wrong\n"),
+        (InputError("two\nlines"), 3, "error: two lines\n"),
+        (OutputError("full"), 4, "error: full\n"),
+        (FaceSnapError("other"), 1, "error: other\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (MemoryError(), 1, "error: not enough memory"),
+        (ZeroDivisionError("bug"), 1, "error: internal error: ZeroDivisionError: bug (run with --debug"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_exception_becomes_one_line(
+    problem: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise problem
+
+    monkeypatch.setattr(doctor, "_devices", fail)
+    assert app.run(["doctor"]) == code
+    captured = capsys.readouterr().err
+    assert captured.startswith(said)
+    assert captured.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("bug")
+
+    monkeypatch.setattr(doctor, "_devices", fail)
+    assert app.run(["doctor", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_only_our_own_words_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.only_our_voice():
+        warnings.warn("from a library", stacklevel=1)
+        logging.getLogger("transformers").warning("from a library, too")
+        logging.getLogger("facesnap.faces.detect").warning("%d faces:\nlargest taken", 2)
+        logging.getLogger("facesnap.faces.detect").info("a detail")
+    assert capsys.readouterr().err == "note: 2 faces: largest taken\n"
+
+
+def test_doctor_tells_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["facesnap"] == __version__
+    assert any(device.startswith("cpu") for device in found["devices"])
+    assert {"base", "face_encoder", "ffrnet"} <= {weight["name"] for weight in found["weights"]}
+    assert all(weight["licence"] for weight in found["weights"])
+    assert all(len(weight["sha256"]) == 12 for weight in found["weights"] if weight["present"])
+
+
+def test_doctor_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACESNAP_MINI", str(tmp_path))
+    assert app.run(["doctor"]) == 0
+    assert "missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", ["new/deep", "."])
+def test_trying_a_folder_leaves_nothing(tmp_path: Path, folder: str) -> None:
+    console.check_folder(tmp_path / folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="can't write to"):
+        console.check_folder(tmp_path / "file" / "out")
+    with pytest.raises(OutputError, match="is a folder"):
+        console.check_file(tmp_path)
