@@ -1,0 +1,57 @@
+"""Every error a user can meet, as one tree; each carries the command line's exit code."""
+
+from __future__ import annotations
+
+
+class FaceSnapError(Exception):
+    """Base of all errors that FaceSnap raises on purpose: one line that says what to do."""
+
+    exit_code = 1
+
+
+class UsageError(FaceSnapError):
+    """The request itself is wrong: an unknown option, adapter, or a value out of its range."""
+
+    exit_code = 2
+
+
+class InputError(FaceSnapError):
+    """The request is fine, but an input can't be used: unreadable, no face, face too small."""
+
+    exit_code = 3
+
+
+class ImageError(InputError):
+    """A file that can't be read as a photograph."""
+
+
+class NoFaceError(InputError):
+    """No face was found in a photograph."""
+
+
+class FaceTooSmallError(InputError):
+    """The face is smaller than what the encoders can use."""
+
+
+class EncoderMismatchError(InputError):
+    """An identity file or adapter was made with other encoders than the ones at hand."""
+
+
+class PromptError(UsageError):
+    """An empty prompt, or one longer than the text encoder takes."""
+
+
+class AdapterError(UsageError):
+    """An adapter or base model that can't be found, or that doesn't fit its partner."""
+
+
+class OutputError(FaceSnapError):
+    """An output that can't be written; nothing partial is left behind."""
+
+    exit_code = 4
+
+
+class MissingExtraError(FaceSnapError):
+    """An optional dependency is absent; the message names the extra to install."""
+
+    exit_code = 2

@@ -1,0 +1,170 @@
+"""Typed settings of training; unknown keys are refused. Presets: ``cpu`` (2 cores, hours) and ``gpu`` (one card)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from facesnap.core.errors import UsageError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StageConfig(_Strict):
+    """What every stage has. ``steps`` ends the schedule; a run may be cut into pieces by ``--minutes``."""
+
+    steps: int = 1000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup: int = 100
+    decay_fraction: float = 0.3
+    clip: float = 1.0
+    ema_decay: float = 0.999
+    bf16: bool = True
+    log_every: int = 50
+
+
+class WorldConfig(_Strict):
+    """People and pictures per split; sizes in pixels."""
+
+    size: int = 128
+    preset: str = "cpu"
+    seed: int = 0
+    train_people: int = 1500
+    judge_people: int = 400
+    val_people: int = 50
+    test_people: int = 200
+    images_per_person: int = 10
+
+
+class VaeConfig(StageConfig):
+    """f8 latents. ``kl_weight`` keeps latents near N(0, 1) without costing sharpness."""
+
+    block_out_channels: tuple[int, ...] = (12, 32, 64, 96)
+    latent_channels: int = 4
+    crop: int = 96
+    kl_weight: float = 1e-4
+    gradient_weight: float = 1.0
+
+
+class ClipConfig(StageConfig):
+    """Text encoder (its width is the UNet's cross-attention width) and image encoder E_c, contrastive."""
+
+    vocab_size: int = 2048
+    max_tokens: int = 64
+    text_width: int = 128
+    text_layers: int = 4
+    image_size: int = 112
+    patch_size: int = 14
+    image_width: int = 128
+    image_layers: int = 5
+    projection: int = 128
+
+
+class FaceConfig(StageConfig):
+    """E_f (and the face judge): ArcFace margin in radians, logits' scale."""
+
+    architecture: str = "FaceNet"
+    scale: float = 32.0
+    margin: float = 0.3
+
+
+class LandmarkConfig(StageConfig):
+    """E_3d. ``negatives``: share of crops without a face."""
+
+    negatives: float = 0.15
+
+
+class UnetConfig(StageConfig):
+    """The base text-to-image UNet, v-prediction."""
+
+    block_out_channels: tuple[int, ...] = (64, 128, 160)
+    attention: tuple[bool, ...] = (True, True, False)
+    layers_per_block: int = 1
+    heads: int = 4
+    caption_dropout: float = 0.1
+    min_snr_gamma: float = 5.0
+
+
+class AdapterConfig(StageConfig):
+    """FAM + FFRNet on pairs. Dropouts are shares of the batch; ``id_timestep``: L_id's gate, share of the noise range."""
+
+    tokens: int = 16
+    id_tokens: int = 4
+    lambda_id: float = 0.1
+    id_timestep: float = 0.35
+    id_batch: int = 8
+    text_dropout: float = 0.1
+    token_dropout: float = 0.1
+    landmark_dropout: float = 0.05
+    landmark_jitter: float = 0.004
+    views: int = 2
+
+
+class MiniConfig(_Strict):
+    """Every stage of ``facesnap mini train``."""
+
+    seed: int = 0
+    world: WorldConfig = WorldConfig()
+    vae: VaeConfig = VaeConfig()
+    clip: ClipConfig = ClipConfig()
+    face: FaceConfig = FaceConfig()
+    landmarks: LandmarkConfig = LandmarkConfig()
+    unet: UnetConfig = UnetConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    judge_face: FaceConfig = FaceConfig(architecture="PatchFaceNet")
+    judge_clip: ClipConfig = ClipConfig()
+
+
+#: Steps chosen so that each stage fits its share of about 8 hours on 2 cores, or of an hour on one card.
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "cpu": {
+        "vae": {"steps": 4000, "batch_size": 16, "learning_rate": 2e-3},
+        "clip": {"steps": 2000, "batch_size": 128},
+        "face": {"steps": 3000, "batch_size": 64},
+        "landmarks": {"steps": 5000, "batch_size": 64},
+        "unet": {"steps": 15000, "batch_size": 64, "ema_decay": 0.9995},
+        "adapter": {"steps": 6000, "batch_size": 32, "learning_rate": 5e-4},
+        "judge_face": {"architecture": "PatchFaceNet", "steps": 2000, "batch_size": 64},
+        "judge_clip": {"steps": 1500, "batch_size": 128, "patch_size": 16, "image_size": 128, "image_width": 128},
+    },
+    "gpu": {
+        "world": {"train_people": 5000, "judge_people": 1000, "test_people": 1000, "images_per_person": 12},
+        "vae": {"steps": 12000, "batch_size": 64},
+        "clip": {"steps": 6000, "batch_size": 512},
+        "face": {"steps": 10000, "batch_size": 256},
+        "landmarks": {"steps": 10000, "batch_size": 256},
+        "unet": {"steps": 40000, "batch_size": 256, "ema_decay": 0.9998},
+        "adapter": {"steps": 20000, "batch_size": 128, "id_batch": 32, "learning_rate": 5e-4},
+        "judge_face": {"architecture": "PatchFaceNet", "steps": 5000, "batch_size": 256},
+        "judge_clip": {"steps": 4000, "batch_size": 512, "patch_size": 16, "image_size": 128, "image_width": 128},
+    },
+}
+
+
+def mini_config(preset: str, overrides: dict[str, Any] | None = None) -> MiniConfig:
+    """A preset with dotted overrides, e.g. ``{"unet.steps": "2000"}``.
+
+    Raises:
+        UsageError: unknown preset or key, or a value of the wrong kind (named).
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}: use one of {', '.join(PRESETS)}")
+    tree: dict[str, Any] = {stage: dict(values) for stage, values in PRESETS[preset].items()}
+    for dotted, value in (overrides or {}).items():
+        *parents, key = dotted.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[key] = value
+    try:
+        return MiniConfig.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"setting {where}: {first['msg'].lower()}") from None

@@ -1,0 +1,133 @@
+"""The losses: L_total = L_diff + lambda_id * L_id (the paper), and those of the frozen parts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """``alpha`` and ``sigma`` (T,) of ``z_t = alpha_t * z_0 + sigma_t * eps``."""
+
+    alpha: Tensor
+    sigma: Tensor
+
+    @classmethod
+    def zero_snr(cls, alphas_cumprod: Tensor) -> NoiseSchedule:
+        """From a scheduler's cumulative products, rescaled so that the last step is pure noise.
+
+        Source: Lin et al. 2023, "Common Diffusion Noise Schedules and Sample Steps are Flawed", algorithm 1.
+        """
+        root = alphas_cumprod.double().sqrt()
+        root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+        return cls(root.float(), (1.0 - root**2).clamp_min(0.0).sqrt().float())
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    def at(self, timesteps: Tensor, ndim: int) -> tuple[Tensor, Tensor]:
+        """Alpha and sigma of timesteps (B,), shaped to broadcast against a tensor of ``ndim`` dimensions."""
+        shape = (-1,) + (1,) * (ndim - 1)
+        where = timesteps.to(self.alpha.device)
+        return self.alpha[where].view(shape).to(timesteps.device), self.sigma[where].view(shape).to(timesteps.device)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """z_t (B, ...)."""
+        alpha, sigma = self.at(timesteps, clean.ndim)
+        return alpha * clean + sigma * noise
+
+    def velocity(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """V = alpha * eps - sigma * z_0 (Salimans and Ho 2022)."""
+        alpha, sigma = self.at(timesteps, clean.ndim)
+        return alpha * noise - sigma * clean
+
+    def clean_from(self, noisy: Tensor, velocity: Tensor, timesteps: Tensor) -> Tensor:
+        """The one-step estimate of z_0 from z_t and v."""
+        alpha, sigma = self.at(timesteps, noisy.ndim)
+        return alpha * noisy - sigma * velocity
+
+    def min_snr_weight(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """Weight (B,) of the v loss: min(SNR, gamma) / (SNR + 1) (Hang et al. 2023), scaled to a mean of about 1.
+
+        ``gamma <= 0`` weighs all timesteps alike.
+        """
+        if gamma <= 0:
+            return torch.ones_like(timesteps, dtype=torch.float32)
+        snr = (self.alpha / self.sigma.clamp_min(1e-4)) ** 2
+        weight = snr.clamp_max(gamma) / (snr + 1.0)
+        return (weight / weight.mean())[timesteps.to(weight.device)].to(timesteps.device)
+
+
+def diffusion_loss(
+    prediction: Tensor, target: Tensor, timesteps: Tensor, schedule: NoiseSchedule, gamma: float
+) -> dict[str, Tensor]:
+    """L_diff on v, and beside it the unweighted loss of the noisiest quarter of timesteps.
+
+    The mean hides whether control is learned; the noisiest quarter, where structure is decided, shows it.
+    """
+    each = (prediction.float() - target.float()).pow(2).flatten(1).mean(1)
+    losses = {"diff": (each * schedule.min_snr_weight(timesteps, gamma)).mean()}
+    noisy = timesteps >= 0.75 * len(schedule)
+    if noisy.any():
+        losses["noisiest_quarter"] = each.detach()[noisy].mean()
+    return losses
+
+
+def identity_loss(embedding: Tensor, reference: Tensor) -> Tensor:
+    """L_id = 1 - cos(E_f(generated), E_f(reference)), the mean over (B, D) embeddings."""
+    return (1.0 - F.cosine_similarity(embedding.float(), reference.float(), dim=-1)).mean()
+
+
+def identity_gate(timesteps: Tensor, total: int, share: float) -> Tensor:
+    """(B,) bool: L_id counts only where z_0's one-step estimate is a face, the least noisy ``share`` of timesteps."""
+    return timesteps < share * total
+
+
+def crop_by(images: Tensor, matrices: Tensor, size: int) -> Tensor:
+    """Differentiable similarity crops: (B, 3, H, W) and picture-to-crop matrices (B, 2, 3) in pixels -> (B, 3, s, s).
+
+    Pixel (0, 0)'s top-left corner is the origin on both sides, as everywhere in FaceSnap.
+    """
+    height, width = images.shape[-2:]
+    square = torch.eye(3, device=matrices.device, dtype=torch.float32).repeat(len(matrices), 1, 1)
+    square[:, :2] = matrices.float()
+    to_crop = torch.tensor([[size / 2, 0, size / 2], [0, size / 2, size / 2], [0, 0, 1.0]], device=matrices.device)
+    to_unit = torch.tensor([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1.0]], device=matrices.device)
+    theta = (to_unit @ torch.linalg.inv(square) @ to_crop)[:, :2]
+    grid = F.affine_grid(theta, [len(images), images.shape[1], size, size], align_corners=False)
+    return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+class AngularMargin(nn.Module):
+    """ArcFace's loss (Deng et al. 2019, eq. 3): the true class' angle grows by ``margin`` before the softmax.
+
+    ``scale * cos(theta + margin)`` for the true person, ``scale * cos(theta)`` for the others.
+    """
+
+    def __init__(self, people: int, dim: int, scale: float, margin: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.01 * torch.randn(people, dim))
+        self.scale, self.margin = scale, margin
+
+    def forward(self, embedding: Tensor, person: Tensor, margin_share: float = 1.0) -> Tensor:
+        """Loss of unit embeddings (B, D) for person indices (B,); ``margin_share`` lets the margin grow in."""
+        cosine = F.linear(embedding.float(), F.normalize(self.weight.float())).clamp(-1 + 1e-6, 1 - 1e-6)
+        margin = self.margin * margin_share
+        sine = (1.0 - cosine**2).sqrt()
+        shifted = cosine * math.cos(margin) - sine * math.sin(margin)
+        # Past pi - margin the shifted cosine would rise again: fall back to a line, as ArcFace's authors do.
+        shifted = torch.where(cosine > -math.cos(margin), shifted, cosine - margin * math.sin(margin))
+        chosen = F.one_hot(person, cosine.shape[1]).bool()
+        return F.cross_entropy(self.scale * torch.where(chosen, shifted, cosine), person)
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, log_scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy (Radford et al. 2021, figure 3) of unit features (B, D)."""
+    logits = log_scale.clamp(max=math.log(100.0)).exp() * images.float() @ texts.float().T
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

@@ -1,0 +1,92 @@
+"""The base as the later stages read it: frozen VAE and text encoder, cached latents and text states, schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from facesnap.models.autoencoder import PatchAutoencoder
+from facesnap.training.losses import NoiseSchedule
+from facesnap.training.mini.data import Split, to_tensor
+from facesnap.training.mini.export import SCHEDULER
+from facesnap.training.mini.tokens import tokenize
+
+
+def schedule() -> NoiseSchedule:
+    """The training schedule that belongs to :data:`SCHEDULER`."""
+    betas = {k: v for k, v in SCHEDULER.items() if k.startswith("beta") or k == "num_train_timesteps"}
+    return NoiseSchedule.zero_snr(DDPMScheduler(**betas).alphas_cumprod)
+
+
+def plain_attention(model: Any) -> None:
+    """Attention by matrix products while training on a CPU (see :data:`facesnap.training.mini.clip.EAGER`)."""
+    model.set_attn_processor(AttnProcessor())
+
+
+def load_vae(out: Path, device: torch.device) -> PatchAutoencoder:
+    """The exported VAE, frozen, in single precision."""
+    vae: PatchAutoencoder = PatchAutoencoder.from_pretrained(out / "base" / "vae", torch_dtype=torch.float32)
+    freeze(vae, device)
+    return vae
+
+
+def freeze(model: Any, device: torch.device) -> Any:
+    """In evaluation mode, without gradients for its own weights."""
+    return model.to(device).eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class TextStates:
+    """Last hidden states of every caption, (captions, tokens, width) in half precision, and of the empty prompt."""
+
+    states: Tensor
+    first: np.ndarray
+    count: np.ndarray
+    empty: Tensor
+
+    def draw(self, rows: np.ndarray, rng: np.random.Generator, dropout: float) -> Tensor:
+        """One random caption per row, (B, tokens, width); a share of rows gets the empty prompt."""
+        which = self.first[rows] + rng.integers(0, self.count[rows])
+        states = self.states[torch.from_numpy(which)].float()
+        empty = torch.from_numpy(rng.random(len(rows)) < dropout)
+        states[empty] = self.empty
+        return states
+
+
+@torch.no_grad()
+def encode_captions(out: Path, split: Split, device: torch.device) -> TextStates:
+    """Run the exported text encoder over all captions once."""
+    tokenizer = CLIPTokenizer.from_pretrained(out / "base" / "tokenizer")
+    model = CLIPTextModel.from_pretrained(out / "base" / "text_encoder", dtype=torch.float32)
+    model = freeze(model, device)
+
+    def encode(texts: list[str]) -> Tensor:
+        states: Tensor = model(tokenize(tokenizer, texts).to(device)).last_hidden_state
+        return states.half().cpu()
+
+    captions = split.world.captions
+    flat = [caption for several in captions for caption in several]
+    unique = {text: index for index, text in enumerate(dict.fromkeys(flat))}
+    texts = list(unique)
+    encoded = torch.cat([encode(texts[i : i + 256]) for i in range(0, len(texts), 256)])
+    count = np.array([len(several) for several in captions])
+    states = encoded[torch.tensor([unique[text] for text in flat])]
+    return TextStates(states, np.concatenate([[0], np.cumsum(count)[:-1]]), count, encode([""])[0].float())
+
+
+@torch.no_grad()
+def encode_latents(vae: PatchAutoencoder, images: np.ndarray, device: torch.device) -> Tensor:
+    """Posterior means (N, C, h, w) in half precision of uint8 images (N, H, W, 3)."""
+    parts = []
+    for start in range(0, len(images), 64):
+        batch = to_tensor(images[start : start + 64]).to(device) * 2 - 1
+        parts.append(vae.encode(batch).latent_dist.mean.half().cpu())
+    return torch.cat(parts)

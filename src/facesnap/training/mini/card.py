@@ -1,0 +1,57 @@
+"""mini's model card: what was trained, from what, how long, with which losses; written from the runs' own reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from facesnap.core.images import write_atomic
+from facesnap.core.weights import WEIGHTS
+
+_HEADER = """\
+# mini: FaceSnap's embedded model
+
+Made from scratch on a synthetic portrait world: no photograph of a real person took part in its training. It draws
+synthetic people. From a real photograph it makes an avatar-like portrait; it is meant for trying FaceSnap, for tests
+and for measurements, not for likenesses of real people.
+
+Licence of the weights: Apache-2.0. The world's head shapes come from ICT-FaceKit (MIT, USC ICT Vision and Graphics
+Lab).
+
+Made by `facesnap mini train --preset {preset} --seed {seed}`, every stage resumable, from {people} people
+({images} pictures each, {size} px, world seed {world_seed}); the judges from {judge_people} other people.
+People of the splits train, judge, val and test never overlap.
+
+| stage | steps | batch | seconds | losses (mean over the last tenth) | on people never trained on |
+|---|---|---|---|---|---|
+"""
+
+
+def write_card(folder: Path, training: Mapping[str, Any]) -> None:
+    """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``."""
+    config = training["config"]
+    world = config["world"]
+    text = _HEADER.format(
+        preset=training["preset"],
+        seed=config["seed"],
+        people=world["train_people"],
+        images=world["images_per_person"],
+        size=world["size"],
+        world_seed=world["seed"],
+        judge_people=world["judge_people"],
+    )
+    rows = [_row(config[name], report) for name, report in training["stages"].items()]
+    parts = [f"- **{w.name}** (`{w.folder}`): {w.what}. {_megabytes(folder / w.folder)}" for w in WEIGHTS]
+    write_atomic(folder / "MODEL_CARD.md", (text + "\n".join(rows) + "\n\n" + "\n".join(parts) + "\n").encode())
+
+
+def _row(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    losses, figures = (", ".join(f"{k} {v:g}" for k, v in report[part].items()) for part in ("losses", "figures"))
+    steps = f"{report['step']} of {report['steps']}"
+    return f"| {report['stage']} | {steps} | {config['batch_size']} | {report['seconds']:.0f} | {losses} | {figures} |"
+
+
+def _megabytes(folder: Path) -> str:
+    size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    return f"{size / 1e6:.2f} MB."

@@ -1,0 +1,91 @@
+"""Renders in memory, as the stages draw them: pictures, face crops, captions, targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facesnap.core.images import similarity_crop
+from facesnap.faces.align import arcface_matrix
+from facesnap.landmarks.layout import five_points
+from facesnap.training.augment import photograph
+from facesnap.world.shards import WorldData, read_shards
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of the world in memory."""
+
+    world: WorldData
+
+    @classmethod
+    def read(cls, folder: Path) -> Split:
+        """All shards below a folder (an InputError names a damaged one)."""
+        return cls(read_shards(folder))
+
+    def __len__(self) -> int:
+        return len(self.world.images)
+
+    @cached_property
+    def points5(self) -> np.ndarray:
+        """(N, 5, 2) alignment points, pixels."""
+        return five_points(self.world.landmarks2d)
+
+    @cached_property
+    def person_index(self) -> np.ndarray:
+        """(N,) person as 0 .. people-1."""
+        return np.unique(self.world.person, return_inverse=True)[1].astype(np.int64)
+
+    @property
+    def people(self) -> int:
+        """How many persons there are."""
+        return int(self.person_index.max()) + 1
+
+    @cached_property
+    def rows_of(self) -> list[np.ndarray]:
+        """Rows of each person."""
+        order = np.argsort(self.person_index, kind="stable")
+        counts = np.bincount(self.person_index)
+        return np.split(order, np.cumsum(counts)[:-1])
+
+
+def generator_for(generator: torch.Generator) -> np.random.Generator:
+    """A numpy generator seeded by the stage's torch generator, so that a resumed run draws what it would have drawn."""
+    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+
+
+def to_tensor(images: np.ndarray | list[np.ndarray]) -> Tensor:
+    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(np.stack(list(images)))).permute(0, 3, 1, 2).float() / 255.0
+
+
+def draw_rows(count: int, batch: int, rng: np.random.Generator) -> np.ndarray:
+    """Batch of distinct rows (with repeats only when there are fewer rows than the batch)."""
+    return rng.choice(count, batch, replace=count < batch)
+
+
+def aligned_crop(
+    split: Split,
+    row: int,
+    rng: np.random.Generator | None,
+    *,
+    size: int = 112,
+    zoom: float = 1.0,
+    jitter: float = 0.03,
+) -> np.ndarray:
+    """A face crop on ArcFace's template (see :mod:`facesnap.faces.align`) from exact points.
+
+    With ``rng`` it is what a detector and a camera would make of it: points jittered by ``jitter`` of the eyes'
+    distance, mirrored half of the time, and augmented as a photograph. Without, it is exact.
+    """
+    points = split.points5[row]
+    if rng is not None:
+        eyes = np.linalg.norm(points[0] - points[1])
+        points = points + rng.normal(0, jitter * eyes, points.shape) + rng.normal(0, jitter * eyes, (1, 2))
+    crop = similarity_crop(split.world.images[row], arcface_matrix(points, size, zoom), size)
+    return crop if rng is None else photograph(crop, rng)

@@ -1,0 +1,71 @@
+"""Stages ``face`` (E_f) and ``judge_face``: recognisers trained with an angular margin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from facesnap.core.weights import save_module
+from facesnap.faces.networks import build_network
+from facesnap.training.config import FaceConfig
+from facesnap.training.loop import Stage
+from facesnap.training.losses import AngularMargin
+from facesnap.training.mini.data import Split, aligned_crop, draw_rows, generator_for, to_tensor
+
+
+class FaceStage(Stage):
+    """One network and its margin head; the head is thrown away afterwards."""
+
+    def __init__(self, config: FaceConfig, train: Split, check: Split, out: Path, device: torch.device, name: str):
+        self.config, self.train, self.check, self.out, self.device, self.name = config, train, check, out, device, name
+        self.network = build_network({"architecture": config.architecture, "name": f"mini-{name}"})
+        settings: Any = self.network.config
+        self.head = AngularMargin(train.people, settings["dim"], config.scale, config.margin)
+        self.modules = nn.ModuleDict({"network": self.network, "head": self.head})
+        self.person = torch.from_numpy(train.person_index)
+
+    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Aligned crops as photographs."""
+        rng = generator_for(generator)
+        rows = draw_rows(len(self.train), self.config.batch_size, rng)
+        crops = [mirrored(aligned_crop(self.train, int(row), rng), rng) for row in rows]
+        embedding = self.network(to_tensor(crops).to(self.device))
+        return {"loss": self.head(embedding, self.person[rows].to(self.device))}
+
+    @torch.no_grad()
+    def export(self, about: Mapping[str, str]) -> dict[str, float]:
+        """Write the network in half precision; verification on people never trained on."""
+        figures = self._verification()
+        settings: Any = self.network.config
+        save_module(self.out / self.name, self.network, settings, about, dtype=torch.float16)
+        return figures
+
+    def _verification(self) -> dict[str, float]:
+        """True accepts at 1 false accept in 1,000 pairs, and rank-1 from one picture per person."""
+        rows = np.arange(len(self.check))
+        crops = [aligned_crop(self.check, int(row), None) for row in rows]
+        batches = torch.split(to_tensor(crops), 128)
+        vectors = torch.cat([self.network(batch.to(self.device)).float().cpu() for batch in batches])
+        person = torch.from_numpy(self.check.person_index)
+        similar = vectors @ vectors.T
+        same = person[:, None] == person[None, :]
+        off = ~torch.eye(len(rows), dtype=torch.bool)
+        threshold = similar[~same].quantile(0.999) if (~same).sum() < 1e7 else similar[~same][::10].quantile(0.999)
+        gallery = torch.tensor([several[0] for several in self.check.rows_of])
+        probes = torch.tensor([row for several in self.check.rows_of for row in several[1:]])
+        rank1 = (similar[probes][:, gallery].argmax(1) == person[probes]).float().mean()
+        return {
+            "val_tar_at_far_1e-3": round(float((similar[same & off] > threshold).float().mean()), 4),
+            "val_rank1": round(float(rank1), 4),
+            "val_people": float(len(gallery)),
+        }
+
+
+def mirrored(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Left to right, half of the time."""
+    return image[:, ::-1] if rng.random() < 0.5 else image

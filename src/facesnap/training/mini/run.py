@@ -1,0 +1,152 @@
+"""The stages of mini in order, each resumable, each reading what the earlier ones exported."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from facesnap.core.errors import UsageError
+from facesnap.core.weights import write_json
+from facesnap.landmarks.morphable import MORPHABLE_NAME, write_morphable
+from facesnap.training.config import MiniConfig, mini_config
+from facesnap.training.loop import Report, Stage, train
+from facesnap.training.mini.adapter import AdapterStage
+from facesnap.training.mini.card import write_card
+from facesnap.training.mini.clip import ClipStage
+from facesnap.training.mini.data import Split
+from facesnap.training.mini.face import FaceStage
+from facesnap.training.mini.landmarks import LandmarkStage
+from facesnap.training.mini.unet import UnetStage
+from facesnap.training.mini.vae import VaeStage
+from facesnap.world.head import find_head_file
+from facesnap.world.shards import render_split
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: where it lives, how it is set, what it reads."""
+
+    folder: Path
+    config: MiniConfig
+    device: torch.device
+
+    @property
+    def weights(self) -> Path:
+        """Where the product finds the result (``FACESNAP_MINI``)."""
+        return self.folder / "mini"
+
+    @cached_property
+    def train(self) -> Split:
+        """People that condition and train the model."""
+        return Split.read(self.folder / "world" / "train")
+
+    @cached_property
+    def judge(self) -> Split:
+        """People that only the judges are trained on."""
+        return Split.read(self.folder / "world" / "judge")
+
+    @cached_property
+    def val(self) -> Split:
+        """People that nothing is trained on, for the figures in the model card."""
+        return Split.read(self.folder / "world" / "val")
+
+
+def _landmarks(run: Run) -> Stage:
+    morphable = write_morphable(find_head_file(), run.weights / "landmarks" / MORPHABLE_NAME)
+    return LandmarkStage(run.config.landmarks, run.train, run.val, morphable, run.weights, run.device)
+
+
+#: Name -> how the stage is made. Order matters: later ones read what earlier ones exported.
+STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
+    "vae": lambda r: VaeStage(r.config.vae, r.train, r.val, r.weights, r.device),
+    "clip": lambda r: ClipStage(r.config.clip, r.train, r.val, r.weights, r.device, judge=False),
+    "face": lambda r: FaceStage(r.config.face, r.train, r.val, r.weights, r.device, "face_encoder"),
+    "landmarks": _landmarks,
+    "unet": lambda r: UnetStage(r.config.unet, r.train, r.val, r.weights, r.device),
+    "adapter": lambda r: AdapterStage(r.config.adapter, r.train, r.weights, r.device, r.config.seed),
+    "judge_face": lambda r: FaceStage(r.config.judge_face, r.judge, r.val, r.weights, r.device, "judge_face"),
+    "judge_clip": lambda r: ClipStage(r.config.judge_clip, r.judge, r.val, r.weights, r.device, judge=True),
+}
+
+
+def train_mini(
+    output: str | Path,
+    stages: Sequence[str] | None = None,
+    preset: str = "cpu",
+    minutes: float | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Report]:
+    """Render what is missing, then train stages; each goes on where it stopped.
+
+    Args:
+        output: folder for renders (``world/``), states (``state/``) and weights (``mini/``).
+        stages: names out of :data:`STAGES`; None for all.
+        preset: ``cpu`` or ``gpu``.
+        minutes: budget of each stage in this call; None until its steps are done.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        seed: of everything random.
+        overrides: dotted settings, e.g. ``{"unet.steps": 20000}``.
+        say: takes one line of progress at a time.
+
+    Raises:
+        UsageError: unknown stage, preset or setting.
+    """
+    unknown = set(stages or ()) - set(STAGES)
+    if unknown:
+        raise UsageError(f"unknown stage {sorted(unknown)[0]!r}: use {', '.join(STAGES)}")
+    config = mini_config(preset, {**(overrides or {}), "seed": seed})
+    run = Run(Path(output), config, _device(device))
+    render_world(run.folder, config)
+    reports = {}
+    for name in STAGES:
+        if stages and name not in stages:
+            continue
+        torch.manual_seed(seed)
+        stage_config = getattr(config, name)
+        report = train(
+            *(name, STAGES[name](run), stage_config, run.folder / "state"),
+            seed=seed,
+            minutes=minutes,
+            device=run.device,
+            say=say,
+        )
+        reports[name] = report
+        record(run, preset, report)
+        say(f"{name}: {report.step} of {report.steps} steps in {report.seconds / 60:.1f} min; {report.figures}")
+    return reports
+
+
+def render_world(folder: Path, config: MiniConfig) -> None:
+    """The four splits of the world below ``folder/world``; finished shards are kept."""
+    world = config.world
+    workers = os.cpu_count() or 1
+    people = {s: getattr(world, f"{s}_people") for s in ("train", "judge", "val", "test")}
+    for split, count in people.items():
+        where = (folder / "world", split, count, world.images_per_person, workers)
+        render_split(*where, seed=world.seed, preset=world.preset, size=world.size)
+
+
+def record(run: Run, preset: str, report: Report) -> None:
+    """Keep the stage's report beside the weights and write the model card anew."""
+    path = run.weights / "training.json"
+    content = json.loads(path.read_text()) if path.exists() else {"stages": {}}
+    content |= {"preset": preset, "config": run.config.model_dump(mode="json")}
+    content["stages"][report.stage] = report.as_dict()
+    write_json(path, content)
+    write_card(run.weights, content)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
