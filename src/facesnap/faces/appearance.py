@@ -1,0 +1,116 @@
+"""E_c: the CLIP image encoder, from a face crop to the appearance tokens ``f_clip``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch.nn import functional
+from transformers import CLIPVisionModelWithProjection
+
+from facesnap.core.errors import AdapterError
+from facesnap.core.weights import read_config, read_json, sha256_12, write_json
+from facesnap.faces.align import stack_crops
+
+PREPROCESSOR_NAME: Final = "preprocessor_config.json"
+
+#: CLIP's statistics, for folders that carry no preprocessor config.
+CLIP_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
+
+#: How much of the surroundings E_c's crop shows: ``align(image, points5, zoom=ZOOM)``.
+ZOOM: Final = 0.7
+BATCH: Final = 32
+
+
+class AppearanceEncoder:
+    """A frozen CLIPVisionModelWithProjection: E_f says who, its tokens say how that person looks.
+
+    Attributes:
+        identifier: ``name@`` and the first 12 hex digits of the weights' SHA-256.
+        shape: (T, C) of the tokens of one crop.
+    """
+
+    def __init__(
+        self,
+        model: CLIPVisionModelWithProjection,
+        identifier: str,
+        mean: Sequence[float] = CLIP_MEAN,
+        std: Sequence[float] = CLIP_STD,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.model = cast(Any, model)  # transformers' methods carry no types
+        self.model.eval().requires_grad_(False).to(device=device, dtype=torch.float32)
+        self.identifier = identifier
+        self.device = torch.device(device)
+        self._mean = torch.tensor(list(mean), device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(list(std), device=device).view(1, 3, 1, 1)
+        config = self.model.config
+        self.size = int(config.image_size)
+        self.shape = ((self.size // int(config.patch_size)) ** 2 + 1, int(config.hidden_size))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> AppearanceEncoder:
+        """Load a stock transformers folder: config, ``model.safetensors``, ``preprocessor_config.json``.
+
+        Raises:
+            AdapterError: the folder is missing, or holds no such model.
+        """
+        folder = Path(folder)
+        config = read_config(folder)
+        identifier = f"{config.get('name', folder.name)}@{sha256_12(folder)}"
+        try:
+            model = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise AdapterError(f"no CLIP image encoder in {folder}: {' '.join(str(error).split())[:200]}") from error
+        stored = read_json(folder / PREPROCESSOR_NAME) if (folder / PREPROCESSOR_NAME).is_file() else {}
+        mean, std = stored.get("image_mean", CLIP_MEAN), stored.get("image_std", CLIP_STD)
+        return cls(model, identifier, mean, std, device)
+
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, 3, size, size) as CLIP wants it: resized, mean 0, deviation 1."""
+        if images.shape[-2:] != (self.size, self.size):
+            images = functional.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True)
+        return (images - self._mean.to(images)) / self._std.to(images)
+
+    def tokens(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) RGB in [0, 1] -> (B, T, C) last hidden states."""
+        states: torch.Tensor = self.model(pixel_values=self.prepare(images)).last_hidden_state
+        return states
+
+    def encode(self, crops: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """(B, 112, 112, 3) RGB uint8 crops (aligned, with margin: :data:`ZOOM`) -> (B, T, C) float32.
+
+        Raises:
+            InputError: crops of another shape or type.
+        """
+        batch = torch.from_numpy(stack_crops(crops)).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            parts = [
+                self.tokens(part.to(self.device).float() / 255).cpu() for part in torch.split(batch, BATCH) if len(part)
+            ]
+        return torch.cat(parts).numpy() if parts else np.empty((0, *self.shape), dtype=np.float32)
+
+
+def save_preprocessor(folder: str | os.PathLike[str], size: int) -> None:
+    """Write the ``preprocessor_config.json`` that stock transformers expects beside an image encoder of ours."""
+    content = {
+        "image_processor_type": "CLIPImageProcessor",
+        "crop_size": {"height": size, "width": size},
+        "size": {"shortest_edge": size},
+        "do_center_crop": True,
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": list(CLIP_MEAN),
+        "image_std": list(CLIP_STD),
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+    }
+    write_json(Path(folder) / PREPROCESSOR_NAME, content)
