@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from facesnap.core import images
-from facesnap.core.errors import ImageError, OutputError
+from facesnap.core.errors import ImageError, InputError, OutputError
 from facesnap.core.images import crop_matrix, load_image, save_png, similarity_crop, write_atomic
 
 
@@ -279,3 +279,14 @@ def test_shrinking_does_not_alias():
 
 def test_a_crop_beside_the_picture_is_black():
     assert not similarity_crop(photo(), np.array([[1.0, 0, -500], [0, 1, -500]]), 16).any()
+
+
+@pytest.mark.parametrize("scale", [0.0, np.nan, np.inf])
+def test_a_matrix_that_cuts_nothing_is_refused(scale):
+    with pytest.raises(InputError, match="matrix"):
+        similarity_crop(photo(), np.array([[scale, 0, 0], [0, scale, 0]]), 16)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e7])
+def test_extreme_scales_are_no_exception(scale):
+    assert similarity_crop(photo(), np.array([[scale, 0, 8], [0, scale, 8]]), 16).shape == (16, 16, 3)

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facesnap.core.errors import FaceTooSmallError, ImageError, NoFaceError, UsageError
+from facesnap.core.errors import FaceTooSmallError, ImageError, InputError, NoFaceError, UsageError
 from facesnap.core.images import load_image
 from facesnap.core.types import Face
 from facesnap.faces.detect import HaarDetector, _turn, pick_face
@@ -112,6 +112,13 @@ def test_the_refiner_rejects_false_alarms(portrait):
     near = portrait[20:220, 120:330]
     assert HaarDetector(lambda image, box: (box, POINTS, 0.001)).detect(near) == []
     assert HaarDetector(lambda image, box: (box, POINTS * np.nan, 1.0)).detect(near) == []
+
+
+def test_a_refiner_that_loses_the_face_rejects_it(portrait):
+    def lose(image, box):
+        raise InputError("nothing there")
+
+    assert HaarDetector(lose).detect(portrait[20:220, 120:330]) == []
 
 
 def test_proposals_that_become_one_face_are_one(portrait):

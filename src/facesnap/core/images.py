@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from facesnap.core.errors import ImageError, OutputError
+from facesnap.core.errors import ImageError, InputError, OutputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -183,9 +183,14 @@ def similarity_crop(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndar
         image: (H, W, 3) uint8.
         matrix: (2, 3), picture pixels -> crop pixels (corner origin, as everywhere).
         size: side of the crop in pixels.
+
+    Raises:
+        InputError: the matrix has no inverse, or isn't finite.
     """
     import cv2
 
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-16:
+        raise InputError(f"no crop can be cut by the matrix {matrix.tolist()}")
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], dtype=np.float64)
     inverse = np.linalg.inv(matrix[:, :2])
     seen = (corners - matrix[:, 2]) @ inverse.T

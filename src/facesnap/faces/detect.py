@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import cv2
 import numpy as np
 
-from facesnap.core.errors import FaceTooSmallError, NoFaceError, UsageError
+from facesnap.core.errors import FaceTooSmallError, InputError, NoFaceError, UsageError
 from facesnap.core.images import load_image
 from facesnap.core.types import Face
 
@@ -40,7 +40,10 @@ class FaceRefiner(Protocol):
     """Looks closely at one proposed box: ``refine(image, box) -> (box, points5, score)``."""
 
     def __call__(self, image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """(H, W, 3) RGB uint8 and (4,) pixels -> (4,) the face's box, (5, 2) its points, [0, 1] is it a face."""
+        """(H, W, 3) RGB uint8 and (4,) pixels -> (4,) the face's box, (5, 2) its points, [0, 1] is it a face.
+
+        An InputError says that there is none.
+        """
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,10 @@ class HaarDetector:
         if self.refine is None:
             corner, extent = face.box[:2], face.box[2:] - face.box[:2]
             return replace(face, points5=corner + ROUGH_POINTS * extent)
-        box, points5, score = self.refine(picture, face.box)
+        try:
+            box, points5, score = self.refine(picture, face.box)
+        except InputError:  # it lost the face altogether: a false alarm
+            return replace(face, score=0.0)
         return Face(np.asarray(box), np.asarray(points5), _joint(face.score, float(score)))
 
     def _search_with_border(self, picture: np.ndarray) -> list[Face]:
