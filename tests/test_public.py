@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -29,8 +30,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_version_is_the_package_version() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert facesnap.__version__ == project["version"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert settings["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "facesnap.__version__"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", facesnap.__version__)
 
 
 def test_import_loads_no_torch() -> None:

@@ -68,15 +68,14 @@ class AdapterConfig:
         width = int(unet_config["cross_attention_dim"])
         return AdapterConfig(family_of(unet_config), width, dict(encoders), defaults=dict(defaults or {}))
 
-    def check_base(self, unet_config: Mapping[str, Any], name: str = "this base") -> None:
-        """Make sure that the adapter fits a base's UNet.
+    def check_base(self, family: str, base: object = "this base") -> None:
+        """Make sure that the adapter fits a base of a family (see :func:`family_of`).
 
         Raises:
-            AdapterError: it was trained for another family; names both.
+            AdapterError: it was trained for another one; names both.
         """
-        family = family_of(unet_config)
         if family != self.family:
-            raise AdapterError(f"this adapter fits {self.family} bases, but {name} is {family}: choose another of them")
+            raise AdapterError(f"this adapter fits {self.family} bases, but {base} is {family}: choose another of them")
 
     def check_encoders(self, encoders: Mapping[str, str]) -> None:
         """Make sure that the adapter was trained on the output of these encoders (part -> ``name@hash``).

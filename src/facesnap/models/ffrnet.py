@@ -20,6 +20,9 @@ from typing import Any, Final
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.controlnets.controlnet import ControlNetOutput
+
+# Diffusers' folder loader looks the base class up in the module that model_index.json names.
+from diffusers.models.modeling_utils import ModelMixin as ModelMixin
 from torch import Tensor, nn
 
 from facesnap.core.errors import AdapterError, UsageError

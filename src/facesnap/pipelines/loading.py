@@ -1,0 +1,163 @@
+"""From names to pipelines: which base, of which family, with which adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from diffusers import DiffusionPipeline
+from huggingface_hub import snapshot_download
+
+from facesnap.core.errors import AdapterError, UsageError
+from facesnap.core.weights import mini_folder, read_config
+from facesnap.models.checkpoint import (
+    AdapterConfig,
+    family_of,
+    is_sdxl,
+    load_adapter,
+    local_only,
+    read_adapter_config,
+)
+from facesnap.pipelines.quiet import quiet
+from facesnap.pipelines.sd import FaceSnapPipeline
+from facesnap.pipelines.sdxl import FaceSnapXLPipeline
+
+#: Families by the width of their text states, for single files in Stability's original key layout.
+_SINGLE_FILE_FAMILIES: Final = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+
+_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def find_base(base: str | Path) -> Path:
+    """Where a base lies: ``"mini"``, a diffusers folder, a ``.safetensors`` file, or a hub id (cached, or fetched now).
+
+    Raises:
+        AdapterError: nothing of that name is here, and it can't be fetched.
+    """
+    if str(base) == "mini":
+        folder = mini_folder() / "base"
+        if not folder.is_dir():
+            raise AdapterError(f"the embedded model is not at {folder}: train it with `facesnap mini train`")
+        return folder
+    path = Path(base).expanduser()
+    if path.exists():
+        return path
+    if not _is_hub_id(str(base)):
+        raise AdapterError(f"no base model at {base}: give mini, a diffusers folder, a .safetensors file or a hub id")
+    try:
+        return Path(DiffusionPipeline.download(str(base), use_safetensors=True))
+    except Exception as error:  # the hub's client, its transport and diffusers share no base class
+        raise AdapterError(f"{base} is neither cached nor can it be fetched: {one_line(error)}") from error
+
+
+def find_adapter(adapter: str | Path | None) -> Path:
+    """Where an adapter lies: a folder, a hub id, or None for the embedded one.
+
+    Raises:
+        AdapterError: nothing of that name is here, and it can't be fetched.
+    """
+    if adapter is None:
+        return mini_folder() / "adapter"
+    path = Path(adapter).expanduser()
+    if path.exists():
+        return path
+    if not _is_hub_id(str(adapter)):
+        raise AdapterError(f"no adapter at {adapter}: give a folder written by save_adapter, or a hub id")
+    try:
+        return Path(snapshot_download(str(adapter), allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # as above
+        raise AdapterError(f"{adapter} is neither cached nor can it be fetched: {one_line(error)}") from error
+
+
+def detect_family(path: Path) -> str:
+    """Family of a base on disk, without loading it; see :func:`facesnap.models.checkpoint.family_of`.
+
+    Raises:
+        AdapterError: it isn't a Stable Diffusion model.
+    """
+    if path.is_dir():
+        if not (path / "model_index.json").is_file():
+            raise AdapterError(f"{path} is not a diffusers pipeline folder: model_index.json is missing")
+        config = read_config(path / "unet")
+        if not {"block_out_channels", "cross_attention_dim", "out_channels"} <= set(config):
+            raise AdapterError(f"{path} is not a Stable Diffusion folder: its unet is {config.get('_class_name')}")
+        return family_of(config)
+    family = _SINGLE_FILE_FAMILIES.get(_text_width(path))
+    if family is None:
+        raise AdapterError(f"{path} is not a Stable Diffusion 1, 2 or XL checkpoint")
+    return family
+
+
+def load_pipeline(
+    base: Path, adapter: Path, dtype: torch.dtype
+) -> tuple[FaceSnapPipeline | FaceSnapXLPipeline, AdapterConfig]:
+    """Load a base with an adapter attached, on the CPU. Folders are read without any network access.
+
+    Raises:
+        AdapterError: one of them is missing or damaged, or they don't fit each other (both named).
+    """
+    family = detect_family(base)
+    config = read_adapter_config(adapter)
+    config.check_base(family, base)  # before gigabytes are read
+    loaded = load_adapter(adapter, dtype)
+    parts: dict[str, Any] = {"controlnet": loaded.ffrnet, "mixer": loaded.mixer}
+    pipeline_class = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
+    try:
+        with quiet():
+            if base.is_dir():
+                pipeline = pipeline_class.from_pretrained(str(base), **parts, **local_only(dtype))
+            else:
+                pipeline = pipeline_class.from_single_file(str(base), **parts, torch_dtype=dtype)
+    except Exception as error:  # diffusers, transformers and safetensors share no base class
+        raise AdapterError(f"the base at {base} can't be loaded: {one_line(error)}") from error
+    pipeline.set_progress_bar_config(disable=None)  # none where nobody watches: logs stay readable
+    return pipeline, config
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """``auto``: CUDA, else MPS, else the CPU. UsageError for a name that torch doesn't know, or a device not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name} can't be used: {one_line(error)}") from error
+    return device
+
+
+def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """``auto``: half precision on accelerators (bfloat16 where CUDA has it), float32 on the CPU."""
+    if isinstance(name, torch.dtype):
+        return name
+    if name in _DTYPES:
+        return _DTYPES[name]
+    if name != "auto":
+        raise UsageError(f"unknown dtype {name}: use auto, {', '.join(_DTYPES)}")
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+
+
+def one_line(error: Exception) -> str:
+    """An error's message on one line, cut to a readable length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".safetensors")
+
+
+def _text_width(file: Path) -> int:
+    """Width of the text states that a single-file UNet attends to; 0 if it has none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as opened:
+            for key in opened.keys():  # noqa: SIM118 (not a dict)
+                if key.startswith("model.diffusion_model.") and key.endswith(".attn2.to_k.weight"):
+                    return int(opened.get_slice(key).get_shape()[1])
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"can't read {file}: {one_line(error)}") from error
+    return 0

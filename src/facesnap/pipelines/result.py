@@ -1,0 +1,181 @@
+"""What a call gives back: pictures, the landmark map, the settings, and how like the person they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from facesnap import __version__
+from facesnap.core.errors import NoFaceError, UsageError
+from facesnap.core.images import save_png
+from facesnap.core.types import Pose
+from facesnap.faces.detect import FaceDetector
+from facesnap.faces.encode import FaceRecogniser
+from facesnap.landmarks.fit import FaceFitter
+from facesnap.landmarks.layout import inter_ocular
+from facesnap.pipelines.conditions import read_face
+
+
+@dataclass(frozen=True)
+class LikenessReport:
+    """How one picture follows what was asked of it.
+
+    Attributes:
+        seed: of the picture.
+        identity: cosine of the judge's vectors of picture and reference, in [-1, 1]; None if it can't be told.
+        judge: ``name@hash`` of the network that judged.
+        pose_error: angle in degrees between the requested head rotation and the one found; None without a face.
+        expression_error: mean absolute difference of the 53 weights, in [0, 1]; None without a face.
+        landmark_nme: mean distance from the requested landmarks in inter-ocular distances; None without a face.
+        note: what to know about these numbers; empty if nothing.
+    """
+
+    seed: int
+    identity: float | None
+    judge: str
+    pose_error: float | None
+    expression_error: float | None
+    landmark_nme: float | None
+    note: str = ""
+
+    def __str__(self) -> str:
+        if self.pose_error is None:
+            return f"seed {self.seed}: {self.note}"
+        identity = "unknown" if self.identity is None else f"{self.identity:.3f} (judge {self.judge})"
+        return (
+            f"seed {self.seed}: identity {identity}, pose off by {self.pose_error:.1f} degrees,"
+            f" landmarks by {100 * (self.landmark_nme or 0.0):.1f}%" + (f" ({self.note})" if self.note else "")
+        )
+
+
+class Report(tuple[LikenessReport, ...]):
+    """One :class:`LikenessReport` per picture; prints as one line each."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The same as plain values, for JSON."""
+        return [asdict(each) for each in self]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a picture is measured against.
+
+    ``recogniser``: a judge that took no part in making it, or, if the reference's photograph isn't at hand, E_f itself
+    (``note`` says so). ``vector``: (D,) the reference as it sees it, or None.
+    """
+
+    detector: FaceDetector
+    fitter: FaceFitter
+    recogniser: FaceRecogniser | None
+    vector: np.ndarray | None
+    pose: Pose
+    landmarks: np.ndarray
+    note: str = ""
+
+    def measure(self, picture: np.ndarray, seed: int) -> LikenessReport:
+        """Measure a picture (H, W, 3) uint8."""
+        judge = "none" if self.recogniser is None else self.recogniser.identifier
+        try:
+            reading = read_face(self.detector, self.fitter, picture)
+        except NoFaceError:
+            return LikenessReport(seed, None, judge, None, None, None, "no face found in the picture")
+        fitted = reading.fitted
+        identity = None
+        if self.recogniser is not None and self.vector is not None:
+            identity = float(self.recogniser.encode([reading.crop()])[0] @ self.vector)
+        distance = np.linalg.norm(fitted.landmarks2d - self.landmarks, axis=-1).mean()
+        return LikenessReport(
+            seed=seed,
+            identity=identity,
+            judge=judge,
+            pose_error=_angle(fitted.rotation, self.pose.rotation()),
+            expression_error=float(np.abs(fitted.pose.weights() - self.pose.weights()).mean()),
+            landmark_nme=float(distance / inter_ocular(self.landmarks)),
+            note=self.note,
+        )
+
+
+@dataclass
+class Result:
+    """The outcome of one call of :class:`~facesnap.pipelines.facade.FaceSnap`.
+
+    Attributes:
+        images: PIL pictures, or what ``output_type`` asked for.
+        landmark_map: (H, W, 3) uint8, what FFRNet was shown.
+        landmarks: (72, 2) pixels, the same as points.
+        settings: all that determines the pictures, as plain values.
+        judge: gives what the report measures against; called when the report is first read.
+        provenance: gives hashes of models and identity; called when files are first written.
+    """
+
+    images: Any
+    landmark_map: np.ndarray
+    landmarks: np.ndarray
+    settings: dict[str, Any]
+    judge: Callable[[], Judgement]
+    provenance: Callable[[], Mapping[str, Any]]
+
+    @cached_property
+    def report(self) -> Report:
+        """Likeness of every picture, measured when it is first asked for.
+
+        Raises:
+            UsageError: the pictures are latents or tensors.
+        """
+        judge = self.judge()
+        return Report(judge.measure(p, s) for p, s in zip(self._pictures(), self.settings["seeds"], strict=True))
+
+    def save(self, folder: str | Path, name: str = "portrait") -> list[Path]:
+        """Write ``NAME-SEED.png`` for every picture, its settings inside. The same call gives the same files.
+
+        Raises:
+            OutputError: a file can't be written; nothing partial is left behind.
+            UsageError: the pictures are latents or tensors.
+        """
+        paths = []
+        settings = {**self.settings, **self.provenance()}
+        for picture, seed in zip(self._pictures(), self.settings["seeds"], strict=True):
+            path = Path(folder) / f"{name}-{seed}.png"
+            save_png(path, picture, metadata({**settings, "seed": seed}))
+            paths.append(path)
+        return paths
+
+    def _pictures(self) -> list[np.ndarray]:
+        """The pictures as (H, W, 3) uint8."""
+        return [_to_uint8(image) for image in self.images]
+
+
+def metadata(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as a PNG's text chunks: the usual ones by name, everything as JSON under ``facesnap``."""
+    everything = {key: value for key, value in settings.items() if key != "seeds"}
+    return {
+        "Software": f"FaceSnap {__version__}",
+        "prompt": str(settings["prompt"]),
+        "seed": str(settings["seed"]),
+        "facesnap": json.dumps(everything, sort_keys=True, ensure_ascii=False),
+    }
+
+
+def _to_uint8(image: Any) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[-1] == 3:
+        return np.asarray((image * 255).round().clip(0, 255).astype(np.uint8))
+    raise UsageError('only pictures can be measured and saved: use output_type="pil" or "np"')
+
+
+def _angle(first: np.ndarray, second: np.ndarray) -> float:
+    """Angle in degrees between two rotations (3, 3)."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(first.T @ second) - 1) / 2, -1.0, 1.0))))
