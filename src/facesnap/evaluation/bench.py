@@ -11,7 +11,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
 from facesnap import __version__
 from facesnap.core.weights import WEIGHTS, mini_folder, sha256_12
@@ -81,7 +81,7 @@ def assemble(device: str = "auto") -> Bench:
     return Bench(
         snap=snap,
         predictor=snap.predictor,
-        methods=(FaceSnapMethod(snap), BaseMethod(base, **_for_base(base, defaults))),
+        methods=(FaceSnapMethod(snap), BaseMethod(base, **settings_for_base(defaults))),
         observer=Observer(snap.analyser.detector, snap.analyser.fitter, face_judge, clip_judge),
         encoders=snap.config.encoders,
         weights={info.name: f"{info.name}@{sha256_12(info.path)}" for info in WEIGHTS if info.present},
@@ -92,11 +92,16 @@ def assemble(device: str = "auto") -> Bench:
     )
 
 
-def _for_base(pipeline: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What FaceSnap's calls set besides steps and guidance (which the task says) and the stock pipeline takes too."""
-    taken = inspect.signature(pipeline.__call__).parameters
+def settings_for_base(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What FaceSnap's calls set besides steps and guidance (which the task says), where it has an effect on both.
+
+    Diffusers' ControlNet pipeline ignores what it doesn't know (guidance_rescale, for one), so handing that to the
+    base alone would compare unlike things.
+    """
+    calls = (StableDiffusionPipeline.__call__, StableDiffusionControlNetPipeline.__call__)
+    known = set.intersection(*(set(inspect.signature(call).parameters) for call in calls))
     said = {"num_inference_steps", "guidance_scale"}
-    return {name: value for name, value in defaults.items() if name in taken and name not in said}
+    return {name: value for name, value in defaults.items() if name in known - said}
 
 
 def stock_pipeline(folder: Path, device: str) -> Any:
