@@ -107,7 +107,7 @@ def _jittered(matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
     shift = rng.normal(0, 0.06 * size, 2)
     centre = np.array([size / 2, size / 2])
     scaled = np.column_stack([matrix[:, :2] * zoom, (matrix[:, 2] - centre) * zoom + centre + shift])
-    return turned(scaled, float(rng.normal(0, 14)), centre)
+    return turned(scaled, float(rng.normal(0, 18)), centre)
 
 
 def _with_surroundings(image: np.ndarray, matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

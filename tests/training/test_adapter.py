@@ -1,0 +1,78 @@
+"""L_total on a tiny but complete mini: its gradients, its pairs, and that every part takes part."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from facesnap.training.mini.adapter import AdapterStage, jittered, other_pictures
+
+
+@pytest.fixture
+def stage(tiny_run: Any) -> AdapterStage:
+    torch.manual_seed(0)
+    config = tiny_run.config.adapter.model_copy(update={"id_timestep": 1.0, "token_dropout": 0.0})
+    return AdapterStage(config, tiny_run.train, tiny_run.weights, tiny_run.device, seed=0)
+
+
+def gradients(module: nn.Module) -> float:
+    return sum(float(p.grad.abs().sum()) for p in module.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("part", ["diff", "id", "loss"])
+def test_gradients_of_both_losses_reach_mixer_and_ffrnet(stage: AdapterStage, part: str) -> None:
+    losses = stage.loss(torch.Generator().manual_seed(0))
+    losses[part].backward()
+    assert gradients(stage.mixer) > 0
+    assert gradients(stage.ffrnet) > 0
+    for frozen in (stage.unet, stage.vae, stage.face.network):
+        assert gradients(frozen) == 0
+
+
+def test_total_is_the_weighted_sum(stage: AdapterStage) -> None:
+    losses = stage.loss(torch.Generator().manual_seed(0))
+    expected = losses["diff"] + stage.config.lambda_id * losses["id"]
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_a_closed_gate_leaves_the_diffusion_loss_alone(stage: AdapterStage) -> None:
+    stage.config = stage.config.model_copy(update={"id_timestep": 0.0})
+    losses = stage.loss(torch.Generator().manual_seed(0))
+    assert "id" not in losses
+    assert torch.equal(losses["loss"], losses["diff"])
+
+
+def test_blank_maps_and_a_silenced_mixer_change_the_outcome(stage: AdapterStage) -> None:
+    with torch.no_grad():
+        usual = float(stage.loss(torch.Generator().manual_seed(0))["diff"])
+        stage.mixer.cross_attention.out_proj.weight.zero_()
+        silenced = float(stage.loss(torch.Generator().manual_seed(0))["diff"])
+        stage.config = stage.config.model_copy(update={"landmark_dropout": 1.0})
+        blank = float(stage.loss(torch.Generator().manual_seed(0))["diff"])
+    assert len({usual, silenced, blank}) == 3
+
+
+def test_pairs_are_other_pictures_of_the_same_person(stage: AdapterStage) -> None:
+    rows = np.arange(len(stage.train))
+    others = other_pictures(stage.train, rows, np.random.default_rng(0))
+    assert (others != rows).all()
+    assert (stage.train.person_index[others] == stage.train.person_index[rows]).all()
+
+
+def test_jitter_is_small_and_leaves_its_input_alone() -> None:
+    points = np.random.default_rng(0).uniform(20, 100, (72, 2))
+    before = points.copy()
+    moved = jittered(points, 0.5, np.random.default_rng(1))
+    assert np.array_equal(points, before)
+    assert 0.1 < np.abs(moved - points).mean() < 5
+
+
+def test_exported_adapter_names_its_encoders(stage: AdapterStage, tiny_run: Any) -> None:
+    from facesnap.models.checkpoint import load_adapter
+
+    stage.export({"stage": "adapter"})
+    adapter = load_adapter(tiny_run.weights / "adapter")
+    assert adapter.config.encoders["face"] == stage.face.identifier
+    assert set(adapter.config.encoders) >= {"face", "appearance", "landmarks"}

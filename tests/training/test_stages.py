@@ -1,0 +1,65 @@
+"""What the stages export is what the product and stock libraries read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from facesnap.models.autoencoder import PatchAutoencoder
+from facesnap.training.mini.base import load_vae
+from facesnap.training.mini.data import to_tensor
+from facesnap.training.mini.tokens import tokenize, train_tokenizer
+from facesnap.training.mini.vae import kl, whiten
+
+
+def test_whitened_latents_decode_to_the_same_picture() -> None:
+    torch.manual_seed(0)
+    vae = PatchAutoencoder(block_out_channels=(12, 16, 16, 16), sample_size=32).eval()
+    images = torch.rand(6, 3, 32, 32)
+    with torch.no_grad():
+        before = vae.encode(images).latent_dist
+        decoded = vae.decode(before.mean).sample
+        mean, std = before.mean.mean((0, 2, 3)), before.mean.std((0, 2, 3))
+        whiten(vae, mean, std)
+        after = vae.encode(images).latent_dist
+        torch.testing.assert_close(after.mean.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+        torch.testing.assert_close(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+        torch.testing.assert_close(after.std, before.std / std.view(1, 4, 1, 1), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(vae.decode(after.mean).sample, decoded, atol=1e-4, rtol=1e-3)
+
+
+def test_kl_is_zero_for_the_standard_normal() -> None:
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    assert kl(DiagonalGaussianDistribution(torch.zeros(2, 8, 4, 4))) == 0
+    assert float(kl(DiagonalGaussianDistribution(torch.ones(2, 8, 4, 4)))) > 0.5
+
+
+def test_tokenizer_writes_any_prompt_and_is_stock(tmp_path: Path) -> None:
+    from transformers import CLIPTokenizer
+
+    tokenizer = train_tokenizer(["a person with red hair", "a person in a red jacket"] * 20, 600, 24)
+    tokenizer.save_pretrained(tmp_path)
+    again = CLIPTokenizer.from_pretrained(tmp_path)
+    for text in ("a person with red hair", "über-strange wørds, 42!"):
+        ids = again(text).input_ids
+        assert ids == tokenizer(text).input_ids
+        assert again.decode(ids, skip_special_tokens=True).replace(" ", "") == text.replace(" ", "")
+    assert len(again("a person with red hair").input_ids) == 7  # known words are single tokens
+    assert tokenize(again, ["a", "a person"]).shape == (2, 24)
+
+
+def test_exported_vae_has_latents_of_unit_variance(tiny_run: Any) -> None:
+    vae = load_vae(tiny_run.weights, torch.device("cpu"))
+    with torch.no_grad():
+        latents = vae.encode(to_tensor(tiny_run.train.world.images) * 2 - 1).latent_dist.mean
+    np.testing.assert_allclose(latents.std((0, 2, 3)), 1.0, atol=0.05)
+
+
+def test_base_folder_is_a_stock_pipeline(tiny_run: Any) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_run.weights / "base", torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline("a portrait of a person", num_inference_steps=1).images[0].size == (64, 64)
