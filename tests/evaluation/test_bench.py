@@ -41,6 +41,14 @@ def test_only_the_face_tells_facesnap_from_the_base(bench: Bench) -> None:
     assert not np.array_equal(facesnap, base)
 
 
+def test_a_prompt_must_fit_both_text_encoders(bench: Bench) -> None:
+    clip = bench.observer.clip_judge
+    clip.fits = lambda prompt: "zebra" not in prompt  # type: ignore[method-assign]
+    assert bench.fits("a face")
+    assert not bench.fits("a zebra")
+    assert not bench.fits("a face that takes more than sixteen letters")
+
+
 def test_what_it_runs_on_is_recorded(bench: Bench) -> None:
     assert (bench.size, bench.default_steps, bench.default_guidance) == (32, 2, 3.0)
     assert bench.encoders["face"].startswith("tiny-face@")

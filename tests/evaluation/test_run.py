@@ -77,13 +77,14 @@ def bench(fakes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Bench:
     )
     monkeypatch.setattr(run, "assemble", lambda device: bench)
     monkeypatch.setattr(Bench, "check_judges", lambda self: None)
+    monkeypatch.setattr(Bench, "fits", lambda self, prompt: True)
     monkeypatch.setattr(run, "load_subjects", lambda folder, split, people, *rest: subjects(fakes)[:people])
     return bench
 
 
 def subjects(fakes: ModuleType) -> list[Subject]:
     def shot(person: int) -> Shot:
-        return Shot(paint(person), f"person {person}", fakes.trial().pose, fakes.points())
+        return Shot(paint(person), (f"person {person}",), fakes.trial().pose, fakes.points())
 
     return [Subject(person, [shot(person) for _ in range(4)]) for person in range(PEOPLE)]
 

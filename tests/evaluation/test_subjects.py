@@ -45,6 +45,10 @@ def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def anything(prompt: str) -> bool:
+    return True
+
+
 def load(folder: Path, people: int = PEOPLE) -> list[subjects.Subject]:
     return subjects.load_subjects(folder, "test", people, RENDERS, 0, "cpu", SIZE)
 
@@ -52,7 +56,7 @@ def load(folder: Path, people: int = PEOPLE) -> list[subjects.Subject]:
 def test_a_trial_asks_for_the_targets_caption_and_pose(shards: Path) -> None:
     people = load(shards, 2)
     assert [subject.person for subject in people] == [SPLITS["test"], SPLITS["test"] + 1]
-    trial = subjects.make_trials(people, seed=0)[1]
+    trial = subjects.make_trials(people, 0, anything)[1]
     row = RENDERS + 1
     assert (trial.reference, trial.target, trial.gallery) == (0, 1, (2, 3))
     assert trial.prompt == f"caption {row}"
@@ -63,18 +67,25 @@ def test_a_trial_asks_for_the_targets_caption_and_pose(shards: Path) -> None:
     np.testing.assert_array_equal(people[1].shots[1].landmarks, world().landmarks2d[row])
 
 
+def test_a_caption_too_long_gives_way_to_a_shorter_one(shards: Path) -> None:
+    people = load(shards)
+    assert subjects.make_trials(people, 0, lambda prompt: len(prompt) < 6)[0].prompt == "short"
+    with pytest.raises(UsageError, match="too long"):
+        subjects.make_trials(people, 0, lambda prompt: False)
+
+
 def test_seeds_differ_between_people_and_repeat(shards: Path) -> None:
     people = load(shards)
-    seeds = [trial.seed for trial in subjects.make_trials(people, 0)]
+    seeds = [trial.seed for trial in subjects.make_trials(people, 0, anything)]
     assert len(set(seeds)) == PEOPLE
-    assert seeds == [trial.seed for trial in subjects.make_trials(people, 0)]
-    assert seeds != [trial.seed for trial in subjects.make_trials(people, 1)]
+    assert seeds == [trial.seed for trial in subjects.make_trials(people, 0, anything)]
+    assert seeds != [trial.seed for trial in subjects.make_trials(people, 1, anything)]
 
 
 def test_other_renders_make_another_trial(shards: Path) -> None:
     subject = load(shards)[0]
     brighter = replace(subject, shots=[replace(shot, image=shot.image ^ 1) for shot in subject.shots])
-    assert subjects.make_trials([subject], 0) != subjects.make_trials([brighter], 0)
+    assert subjects.make_trials([subject], 0, anything) != subjects.make_trials([brighter], 0, anything)
 
 
 @pytest.mark.parametrize("split", ["train", "judge", "nobody"])

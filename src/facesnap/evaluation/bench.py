@@ -57,6 +57,12 @@ class Bench:
         libraries = {"facesnap": __version__, "torch": torch.__version__, "diffusers": diffusers.__version__}
         return ", ".join(f"{n} {v}" for n, v in {**libraries, "transformers": transformers.__version__}.items())
 
+    def fits(self, prompt: str) -> bool:
+        """Whether the base's text encoder and the judge's both take the whole prompt."""
+        tokenizer = self.snap.pipeline.tokenizer
+        taken = len(tokenizer(prompt, verbose=False).input_ids) <= int(tokenizer.model_max_length)
+        return taken and self.observer.clip_judge.fits(prompt)
+
     def check_judges(self) -> None:
         """UsageError when a judge is one of the networks that condition or train the model."""
         others = [info.path for info in WEIGHTS if info.present and info.name not in JUDGES]

@@ -74,6 +74,10 @@ class ClipJudge:
         """``name@hash``, as the report prints it."""
         return f"judge_clip@{sha256_12(self.folder / 'model.safetensors')}"
 
+    def fits(self, prompt: str) -> bool:
+        """Whether the judge reads the whole prompt."""
+        return len(self.tokenizer(prompt, verbose=False).input_ids) <= self.max_tokens
+
     @torch.inference_mode()
     def image_features(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """(H, W, 3) uint8 RGB pictures of any sizes -> (B, D) float32 unit vectors."""
@@ -88,9 +92,12 @@ class ClipJudge:
         Raises:
             UsageError: a prompt longer than the judge reads; a cut one would not measure what was asked.
         """
+        for prompt in prompts:
+            if not self.fits(prompt):
+                raise UsageError(
+                    f"the prompt has more than the {self.max_tokens} tokens that the judge reads: {prompt}"
+                )
         tokens = self.tokenizer(list(prompts), padding=True, return_tensors="pt")
-        if tokens.input_ids.shape[1] > self.max_tokens:
-            raise UsageError(f"a prompt has {tokens.input_ids.shape[1]} tokens, the judge reads {self.max_tokens}")
         return _unit(self.model.get_text_features(**tokens.to(self.device)).pooler_output)
 
 

@@ -95,7 +95,7 @@ def evaluate(
         size=bench.size,
         steps=steps or bench.default_steps,
         guidance_scale=bench.default_guidance if guidance_scale is None else guidance_scale,
-        trials=make_trials(subjects, seed),
+        trials=make_trials(subjects, seed, bench.fits),
     )
     ledger = Ledger(work, protocol.hash_with(preset=chosen.preset, weights=bench.weights, judges=bench.judges))
     records = collect(protocol, subjects, bench, ledger, say)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS
+from facesnap.core.errors import UsageError
 from facesnap.core.types import Camera, Pose
 from facesnap.evaluation.protocol import Trial
 from facesnap.training.heldout import held_out
@@ -20,10 +21,10 @@ REFERENCE, TARGET = 0, 1
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """One render: ``image`` (S, S, 3) uint8, its ``caption``, ``pose`` (with camera), ``landmarks`` (72, 2) pixels."""
+    """One render: ``image`` (S, S, 3) uint8, ``captions`` (fullest first), ``pose`` with camera, ``landmarks`` (72, 2)."""
 
     image: np.ndarray
-    caption: str
+    captions: tuple[str, ...]
     pose: Pose
     landmarks: np.ndarray
 
@@ -49,7 +50,7 @@ def load_subjects(
         shots = [
             Shot(
                 image=world.images[row],
-                caption=world.captions[row][0],
+                captions=tuple(world.captions[row]),
                 pose=pose_of(world.pose[row], world.expression[row], world.camera[row], size),
                 landmarks=world.landmarks2d[row].astype(np.float64),
             )
@@ -67,13 +68,24 @@ def pose_of(angles: np.ndarray, weights: np.ndarray, camera: np.ndarray, size: i
     return Pose(yaw, pitch, roll, expression, framing)
 
 
-def make_trials(subjects: Sequence[Subject], seed: int) -> tuple[Trial, ...]:
-    """One trial per person: reference and target as :data:`REFERENCE` and :data:`TARGET` say, the rest as gallery."""
-    return tuple(_trial(subject, seed) for subject in subjects)
+def make_trials(subjects: Sequence[Subject], seed: int, fits: Callable[[str], bool]) -> tuple[Trial, ...]:
+    """One trial per person: reference and target as :data:`REFERENCE` and :data:`TARGET` say, the rest as gallery.
+
+    The prompt is the target's fullest caption that ``fits`` (that every text encoder takes whole).
+
+    Raises:
+        UsageError: none of a target's captions fits.
+    """
+    return tuple(_trial(subject, seed, fits) for subject in subjects)
 
 
-def _trial(subject: Subject, seed: int) -> Trial:
+def _trial(subject: Subject, seed: int, fits: Callable[[str], bool]) -> Trial:
     target = subject.shots[TARGET]
+    prompt = next((caption for caption in target.captions if fits(caption)), None)
+    if prompt is None:
+        raise UsageError(
+            f"every caption of person {subject.person} is too long for the text encoders: {target.captions}"
+        )
     digest = hashlib.sha256(b"".join(shot.image.tobytes() for shot in subject.shots))
     start = np.random.SeedSequence([seed, subject.person]).generate_state(1)[0]
     return Trial(
@@ -81,7 +93,7 @@ def _trial(subject: Subject, seed: int) -> Trial:
         reference=REFERENCE,
         target=TARGET,
         gallery=tuple(range(TARGET + 1, len(subject.shots))),
-        prompt=target.caption,
+        prompt=prompt,
         pose=target.pose,
         seed=int(start),
         pictures=digest.hexdigest()[:12],
