@@ -79,6 +79,10 @@ def test_wrong_base_is_refused_with_both_named() -> None:
 def test_other_encoders_are_refused_with_both_named() -> None:
     config = AdapterConfig.for_unet(tiny.unet().config, ENCODERS)
     config.check_encoders({**ENCODERS, "shape": "extra@cccccccccccc"})
+    with_landmarks = AdapterConfig.for_unet(tiny.unet().config, {**ENCODERS, "landmarks": "old@cccccccccccc"})
+    with_landmarks.check_encoders(ENCODERS)
+    with pytest.raises(EncoderMismatchError, match="no such encoder"):
+        config.check_encoders({"face": ENCODERS["face"]})
     with pytest.raises(EncoderMismatchError, match=r"mini@aaaaaaaaaaaa.*other@dddddddddddd"):
         config.check_encoders({**ENCODERS, "face": "other@dddddddddddd"})
 

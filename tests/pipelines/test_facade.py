@@ -24,6 +24,7 @@ from facesnap.core.errors import (
 )
 from facesnap.core.identity import Identity
 from facesnap.core.types import Camera, Pose
+from facesnap.pipelines import conditions
 from facesnap.pipelines.facade import FaceSnap, identity_hash, words_beyond
 
 
@@ -78,6 +79,20 @@ def test_without_a_seed_one_is_drawn_and_told(snap: FaceSnap, me: Identity) -> N
 def test_every_control_matters(snap: FaceSnap, me: Identity, change: dict[str, Any]) -> None:
     plain = {"pose": Pose()}
     assert np.abs(pixels(snap, me, **plain) - pixels(snap, me, **{**plain, **change})).max() > 1e-4
+
+
+def test_every_part_of_the_method_is_used(snap: FaceSnap, me: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take out FAM's cross-attention, FFRNet's, or the landmark map: each time, another picture."""
+    before = pixels(snap, me, pose=Pose())
+    attention = snap.pipeline.ffrnet.mid_block.attentions[0].transformer_blocks[0].attn2.to_out[0]
+    for layer in (snap.pipeline.mixer.cross_attention.out_proj, attention):
+        kept = layer.weight.data.clone()
+        layer.weight.data.zero_()
+        assert np.abs(pixels(snap, me, pose=Pose()) - before).max() > 1e-5
+        layer.weight.data.copy_(kept)
+    assert np.array_equal(pixels(snap, me, pose=Pose()), before)
+    monkeypatch.setattr(conditions, "draw_landmarks", lambda points, size: np.zeros((size[1], size[0], 3), np.uint8))
+    assert np.abs(pixels(snap, me, pose=Pose()) - before).max() > 1e-5
 
 
 def test_another_person_is_another_picture(snap: FaceSnap, me: Identity, photo: np.ndarray) -> None:

@@ -35,6 +35,10 @@ LANDMARK_LAYOUT: Final = "multipie-72"
 FORMAT_VERSION: Final = 1
 CONFIG_NAME: Final = "adapter.json"
 
+#: The encoders whose output the mixer reads. Others may be recorded, and may change: FFRNet sees no more of E_3d than
+#: drawn dots, whose layout has a name of its own.
+MIXED_PARTS: Final = ("face", "appearance")
+
 #: What the published bases are called, by the width of their text states, where the UNet has their channels.
 _PUBLISHED: Final = {768: "sd1", 1024: "sd2"}
 _PUBLISHED_CHANNELS: Final = (320, 640, 1280, 1280)
@@ -78,13 +82,13 @@ class AdapterConfig:
             raise AdapterError(f"this adapter fits {self.family} bases, but {base} is {family}: choose another of them")
 
     def check_encoders(self, encoders: Mapping[str, str]) -> None:
-        """Make sure that the adapter was trained on the output of these encoders (part -> ``name@hash``).
+        """Make sure that the mixer was trained on the output of these encoders (part -> ``name@hash``).
 
         Raises:
-            EncoderMismatchError: a part differs; names both.
+            EncoderMismatchError: one of :data:`MIXED_PARTS` differs; names both.
         """
-        for part, wanted in self.encoders.items():
-            given = encoders.get(part, "no such encoder")
+        for part in MIXED_PARTS:
+            wanted, given = (known.get(part, "no such encoder") for known in (self.encoders, encoders))
             if given != wanted:
                 raise EncoderMismatchError(
                     f"this adapter was trained with the {part} encoder {wanted}, but {given} is in use"
@@ -192,7 +196,7 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
 
 def local_only(dtype: torch.dtype) -> dict[str, Any]:
     """Arguments for ``from_pretrained`` of a folder: no network, safetensors, and no remark on accelerate."""
-    return {"torch_dtype": dtype, "local_files_only": True, "use_safetensors": True, "low_cpu_mem_usage": False}
+    return {"dtype": dtype, "local_files_only": True, "use_safetensors": True, "low_cpu_mem_usage": False}
 
 
 def _check_pair(ffrnet: FFRNet, mixer: FacialAttributeMixer) -> None:

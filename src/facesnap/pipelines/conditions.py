@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.images import load_image
 from facesnap.core.types import Face, Pose
-from facesnap.core.weights import mini_folder, sha256_12
+from facesnap.core.weights import mini_folder
 from facesnap.faces.align import align
 from facesnap.faces.appearance import ZOOM, AppearanceEncoder
 from facesnap.faces.detect import FaceDetector, FaceRefiner, HaarDetector, pick_face
@@ -28,7 +29,7 @@ from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.fit import FaceFitter, FittedFace
 from facesnap.landmarks.layout import five_points
-from facesnap.landmarks.morphable import MORPHABLE_NAME
+from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.mixer import FacialAttributeMixer
 from facesnap.pipelines.quiet import quiet
@@ -59,16 +60,14 @@ class Analyser:
         fitter: FaceFitter,
         face_encoder: FaceRecogniser,
         appearance_encoder: AppearanceEncoder,
-        shape_basis: str,
     ) -> None:
-        """``shape_basis``: ``name@hash`` of the morphable model that shape coefficients belong to."""
         self.detector, self.fitter = detector, fitter
         self.face_encoder, self.appearance_encoder = face_encoder, appearance_encoder
         self.predictor = LandmarkPredictor(fitter)
         self.encoders = {
             "face": face_encoder.identifier,
             "appearance": appearance_encoder.identifier,
-            "shape": shape_basis,
+            "shape": basis_of(fitter.morphable),
         }
 
     @classmethod
@@ -87,7 +86,6 @@ class Analyser:
             fitter,
             FaceEncoder.from_pretrained(root / "face_encoder", device),
             appearance_encoder,
-            f"morphable@{sha256_12(root / 'landmarks' / MORPHABLE_NAME)}",
         )
 
     def read(self, photo: ImageSource, face: int | None = None) -> Reading:
@@ -188,6 +186,16 @@ def pose_from_image(photo: object) -> Pose:
 @lru_cache(maxsize=1)
 def _embedded_fitter(folder: Path) -> FaceFitter:
     return FaceFitter.from_pretrained(folder / "landmarks")
+
+
+def basis_of(morphable: MorphableLandmarks) -> str:
+    """``name@hash`` of what shape coefficients refer to: the basis, not the network that finds them, so that a better
+    E_3d can read identities of an older one.
+    """
+    total = hashlib.sha256()
+    for array in (morphable.mean, morphable.identity):
+        total.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+    return f"morphable@{total.hexdigest()[:12]}"
 
 
 def as_list(photos: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:

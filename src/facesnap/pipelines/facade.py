@@ -249,6 +249,7 @@ class FaceSnap:
             "identity_scale": identity_scale,
             "pose": _plain(asked),
             "scheduler": type(self.pipeline.scheduler).__name__,
+            "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
         }
         return Result(
             images=images,

@@ -108,7 +108,7 @@ def load_pipeline(
             if base.is_dir():
                 pipeline = pipeline_class.from_pretrained(str(base), **parts, **local_only(dtype))
             else:
-                pipeline = pipeline_class.from_single_file(str(base), **parts, torch_dtype=dtype)
+                pipeline = pipeline_class.from_single_file(str(base), **parts, dtype=dtype)
     except Exception as error:  # diffusers, transformers and safetensors share no base class
         raise AdapterError(f"the base at {base} can't be loaded: {one_line(error)}") from error
     pipeline.set_progress_bar_config(disable=None)  # none where nobody watches: logs stay readable
