@@ -11,6 +11,9 @@ from huggingface_hub import snapshot_download
 
 from facesnap.core.errors import AdapterError, UsageError
 from facesnap.core.weights import mini_folder, read_config
+
+# Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
+from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder
 from facesnap.models.checkpoint import (
     AdapterConfig,
     family_of,
