@@ -21,7 +21,7 @@ REFERENCE, TARGET = 0, 1
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """One render: ``image`` (S, S, 3) uint8, ``captions`` (fullest first), ``pose`` with camera, ``landmarks`` (72, 2)."""
+    """A render: ``image`` (S, S, 3) uint8, ``captions`` fullest first, ``pose`` with camera, ``landmarks`` (72, 2)."""
 
     image: np.ndarray
     captions: tuple[str, ...]
