@@ -30,15 +30,14 @@ class StageConfig(_Strict):
 
 
 class WorldConfig(_Strict):
-    """People and pictures per split; sizes in pixels."""
+    """People and pictures per split; sizes in pixels. Test people are rendered by the evaluation, never here."""
 
     size: int = 128
     preset: str = "cpu"
     seed: int = 0
     train_people: int = 1500
-    judge_people: int = 400
+    judge_people: int = 300
     val_people: int = 50
-    test_people: int = 200
     images_per_person: int = 10
 
 
@@ -134,7 +133,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "judge_clip": {"steps": 1500, "batch_size": 128, "patch_size": 16, "image_size": 128, "image_width": 128},
     },
     "gpu": {
-        "world": {"train_people": 5000, "judge_people": 1000, "test_people": 1000, "images_per_person": 12},
+        "world": {"train_people": 5000, "judge_people": 1000, "images_per_person": 12},
         "vae": {"steps": 12000, "batch_size": 64},
         "clip": {"steps": 6000, "batch_size": 512},
         "face": {"steps": 10000, "batch_size": 256},

@@ -127,10 +127,10 @@ def train_mini(
 
 
 def render_world(folder: Path, config: MiniConfig) -> None:
-    """The four splits of the world below ``folder/world``; finished shards are kept."""
+    """The three splits of the world below ``folder/world``; finished shards are kept."""
     world = config.world
     workers = os.cpu_count() or 1
-    people = {s: getattr(world, f"{s}_people") for s in ("train", "judge", "val", "test")}
+    people = {s: getattr(world, f"{s}_people") for s in ("train", "judge", "val")}
     for split, count in people.items():
         where = (folder / "world", split, count, world.images_per_person, workers)
         render_split(*where, seed=world.seed, preset=world.preset, size=world.size)
