@@ -91,7 +91,7 @@ class UnetConfig(StageConfig):
 
 
 class AdapterConfig(StageConfig):
-    """FAM + FFRNet on pairs. Dropouts: shares of a batch; ``id_timestep``: the gate of L_id, a share of the noise range."""
+    """FAM + FFRNet on pairs. Dropouts: shares of a batch; ``id_timestep``: L_id's gate, a share of the noise range."""
 
     tokens: int = 16
     id_tokens: int = 4
