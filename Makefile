@@ -2,8 +2,8 @@
 # Everything is installed into .venv with the exact versions of constraints.txt, so .venv/bin/facesnap is the command.
 
 PYTHON ?= python3
-# On a PC without an NVIDIA card, this saves some gigabytes of CUDA libraries (PyPI's torch brings them along):
-#   make demo TORCH_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# On a PC without an NVIDIA card, PyTorch's index of CPU builds saves some gigabytes of CUDA libraries:
+#   make demo TORCH_FLAGS="--extra-index-url ADDRESS" (the address is on PyTorch's install page)
 TORCH_FLAGS ?=
 
 VENV := .venv

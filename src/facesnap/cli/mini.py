@@ -10,7 +10,6 @@ import typer
 from facesnap.cli import console
 from facesnap.core.errors import UsageError
 from facesnap.core.lazy import require
-from facesnap.core.errors import UsageError
 
 app = typer.Typer(help="Train mini, the embedded model, from rendered people.", no_args_is_help=True)
 
@@ -42,6 +41,7 @@ def train(
     """Train the stages of mini. Each can be stopped and taken up again."""
     overrides = dict(_setting(word) for word in settings or [])
     console.check_folder(output)
+    require("pydantic", "train")
     from facesnap.training.mini import train_mini
 
     train_mini(output, stages or None, preset, minutes, device, seed, overrides, say=console.say)
@@ -53,10 +53,3 @@ def _setting(word: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"--set {word}: write NAME=VALUE, for example unet.steps=20000")
     return name.strip(), value.strip()
-
-
-def _pair(setting: str) -> tuple[str, str]:
-    key, equals, value = setting.partition("=")
-    if not (key and equals):
-        raise UsageError(f"--set {setting}: write KEY=VALUE, e.g. unet.steps=5000")
-    return key, value
