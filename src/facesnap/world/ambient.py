@@ -9,7 +9,12 @@ from facesnap.world.head import HeadModel
 
 VIEWS = 64
 SIZE = 192
-_VERTEX = "#version 330\nin vec3 in_position; uniform mat4 u_view; void main() { gl_Position = u_view * vec4(in_position, 1.0); }"
+SOLID_PARTS = ("skin", "socket", "eye_l", "eye_r", "mouth")
+_VERTEX = """#version 330
+in vec3 in_position;
+uniform mat4 u_view;
+void main() { gl_Position = u_view * vec4(in_position, 1.0); }
+"""
 _FRAGMENT = "#version 330\nvoid main() {}"
 
 
@@ -18,9 +23,11 @@ def bake_ambient(gl: moderngl.Context, head: HeadModel) -> np.ndarray:
     program = gl.program(_VERTEX, _FRAGMENT)
     texture = gl.depth_texture((SIZE, SIZE))
     target = gl.framebuffer(depth_attachment=texture)
-    solid = np.concatenate([head.triangles[head.part_triangles[p]] for p in ("skin", "socket", "eye_l", "eye_r", "mouth")])
+    solid = np.concatenate([head.triangles[head.part_triangles[p]] for p in SOLID_PARTS])
     array = gl.vertex_array(
-        program, [(gl.buffer(head.mean.tobytes()), "3f", "in_position")], index_buffer=gl.buffer(solid.astype(np.int32).tobytes())
+        program,
+        [(gl.buffer(head.mean.tobytes()), "3f", "in_position")],
+        index_buffer=gl.buffer(solid.astype(np.int32).tobytes()),
     )
     normals = head.normals(head.mean)
     seen = np.zeros(len(head.mean))
@@ -45,7 +52,7 @@ def bake_ambient(gl: moderngl.Context, head: HeadModel) -> np.ndarray:
         total += weight
     for item in (array, target, texture, program):
         item.release()
-    return np.clip(0.08 + 1.0 * seen / total, 0.05, 1.0).astype(np.float32)
+    return np.asarray(np.clip(0.08 + 1.0 * seen / total, 0.05, 1.0), dtype=np.float32)
 
 
 def _directions(count: int) -> np.ndarray:

@@ -85,4 +85,4 @@ PAINTERS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = {
 def paint(kind: str, colour: str, seed: int) -> np.ndarray:
     """A background (64, 64, 3) uint8, row 0 at the top."""
     picture = PAINTERS[kind](np.random.default_rng(seed), _colour(colour))
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-_OPENINGS = ("a portrait of a person", "a photo of a person", "a close-up portrait of a person", "a headshot of a person", "a person", "portrait photo of a person")
+_OPENINGS = (
+    "a portrait of a person",
+    "a photo of a person",
+    "a close-up portrait of a person",
+    "a headshot of a person",
+    "a person",
+    "portrait photo of a person",
+)
 _MOOD = {
     "smile": ("smiling", "with a smile"), "laugh": ("laughing", "laughing happily"),
     "surprise": ("looking surprised", "with a surprised expression"), "sad": ("looking sad", "with a sad expression"),
@@ -38,7 +45,7 @@ def _hair(a: dict[str, Any], rng: np.random.Generator) -> str:
     style, colour = a["hair_style"], a["hair_colour"]
     phrases = {
         "bald": ("a bald head", "a shaved head"),
-        "buzz cut": (f"a {colour} buzz cut", f"very short {colour} hair"),
+        "buzz cut": (_article(f"{colour} buzz cut"), f"very short {colour} hair"),
         "short": (f"short {colour} hair", f"short-cropped {colour} hair"),
         "swept back": (f"{colour} hair swept back", f"swept-back {colour} hair"),
         "side-parted": (f"side-parted {colour} hair", f"short {colour} hair parted at the side"),
@@ -61,7 +68,9 @@ def _worn(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
     if a["glasses"] == "sunglasses":
         found.append("sunglasses")
     elif a["glasses"] != "none":
-        found.append(str(rng.choice([f"{a['glasses']} glasses", f"{a['glasses_colour']} {a['glasses']} glasses", "glasses"])))
+        found.append(
+            str(rng.choice([f"{a['glasses']} glasses", f"{a['glasses_colour']} {a['glasses']} glasses", "glasses"]))
+        )
     if a["lipstick"] != "none":
         found.append(f"{a['lipstick']} lipstick")
     return found

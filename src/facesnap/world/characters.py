@@ -19,6 +19,7 @@ from facesnap.world.palette import DYED_HAIR, EYES, GLASSES, HAIR, LIPSTICK, NAT
 Colour = tuple[float, float, float]
 HAIR_VARIANTS = 4
 LIGHTS = ("soft", "left", "right", "top", "warm", "cold")
+LIGHT_SHARES = (0.35, 0.15, 0.15, 0.11, 0.12, 0.12)
 MOODS = ("neutral", "smile", "laugh", "surprise", "sad", "anger", "talk", "wink")
 PRESET_NAMES = ("cpu", "full")
 
@@ -170,12 +171,13 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "cpu"
         hair_colour=hair_colour, hair=jitter(rng, HAIR[hair_colour], 0.08), beard=beard, glasses=glasses,
         glasses_colour="black" if glasses == "sunglasses" else str(rng.choice(list(GLASSES))), lipstick=lipstick,
         garment=garment, garment_colour=cloth, cloth=jitter(rng, COLOURS[cloth], 0.06),
-        cloth_second=jitter(rng, COLOURS[second], 0.06), light=str(rng.choice(LIGHTS, p=[0.35, 0.15, 0.15, 0.11, 0.12, 0.12])),
+        cloth_second=jitter(rng, COLOURS[second], 0.06), light=str(rng.choice(LIGHTS, p=LIGHT_SHARES)),
         light_jitter=tuple(float(v) for v in rng.normal(0, 0.12, 3)), background=background,  # type: ignore[arg-type]
         background_colour=str(rng.choice(list(COLOURS))), background_seed=int(rng.integers(2**31)),
         yaw=yaw, pitch=pitch, roll=roll, mood=mood, expression=expression,
         gaze=(_clipped(rng, 7.0, 20.0), _clipped(rng, 4.0, 10.0)), picture_height=float(height),
-        centre=(float(0.5 + rng.normal(0, spread)), float(0.50 + rng.normal(0, spread))), distance=float(focal / 24.0 * height),
+        centre=(float(0.5 + rng.normal(0, spread)), float(0.50 + rng.normal(0, spread))),
+        distance=float(focal / 24.0 * height),
     )  # fmt: skip
 
 
@@ -208,7 +210,11 @@ def _expression(rng: np.random.Generator) -> tuple[str, np.ndarray]:
     if mood == "wink" and rng.random() < 0.5:
         swapped = {name: name.replace("_L", "_#").replace("_R", "_L").replace("_#", "_R") for name in EXPRESSIONS}
         weights = weights[[INDEX[swapped[name]] for name in EXPRESSIONS]]
-    free = [n for n in EXPRESSIONS if not n.startswith(("eyeLook", "jawLeft", "jawRight", "cheekPuff", "mouthRoll", "mouthFunnel"))]
+    free = [
+        n
+        for n in EXPRESSIONS
+        if not n.startswith(("eyeLook", "jawLeft", "jawRight", "cheekPuff", "mouthRoll", "mouthFunnel"))
+    ]
     for name in rng.choice(free, 5, replace=False):
         weights[INDEX[str(name)]] += rng.uniform(0, 0.12)
     blink = max(0.0, rng.normal(0.02, 0.07))

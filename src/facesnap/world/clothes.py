@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Torso:
         start, size = len(head.mean), len(self.edge)
         rows = [self.edge] + [start + k * size + np.arange(size) for k in range(len(_RINGS))]
         faces = []
-        for upper, lower in zip(rows[:-1], rows[1:], strict=True):
+        for upper, lower in pairwise(rows):
             a, b = upper[local[:, 0]], upper[local[:, 1]]
             c, d = lower[local[:, 0]], lower[local[:, 1]]
             faces += [np.stack([b, a, c], 1), np.stack([b, c, d], 1)]

@@ -57,18 +57,35 @@ def _tube(path: np.ndarray, radius: float, closed: bool) -> tuple[np.ndarray, np
     a = (rings[:, None] * 6 + np.arange(6)).ravel()
     b = (rings[:, None] * 6 + (np.arange(6) + 1) % 6).ravel()
     c, d = (a + 6) % (len(path) * 6), (b + 6) % (len(path) * 6)
-    return vertices.reshape(-1, 3), normals.reshape(-1, 3), np.concatenate([np.stack([a, b, c], 1), np.stack([c, b, d], 1)])
+    return (
+        vertices.reshape(-1, 3),
+        normals.reshape(-1, 3),
+        np.concatenate([np.stack([a, b, c], 1), np.stack([c, b, d], 1)]),
+    )
 
 
 def build(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (N, 9) f32 (position, normal, zeros) in head space, frame indices (I,), lens indices (J,)."""
+    """Vertices (N, 6) f32 (position, normal) in head space, frame indices (I,), lens indices (J,)."""
     frame = FRAMES[kind]
     paths: list[tuple[np.ndarray, bool]] = []
     for side in (1.0, -1.0):
         paths.append((_rim(frame, side), True))
         outer = side * (_EYE[0] + frame.half_width)
         hinge = [outer, _EYE[1] + 0.45 * frame.half_height, float(_plane(np.array(outer)))]
-        paths.append((np.array([hinge, [side * 7.0, 4.1, 6.5], [side * 7.9, 4.0, 2.5], [side * 8.2, 3.6, 0.0], [side * 8.2, 2.4, -1.6]]), False))
+        paths.append(
+            (
+                np.array(
+                    [
+                        hinge,
+                        [side * 7.0, 4.1, 6.5],
+                        [side * 7.9, 4.0, 2.5],
+                        [side * 8.2, 3.6, 0.0],
+                        [side * 8.2, 2.4, -1.6],
+                    ]
+                ),
+                False,
+            )
+        )
     inner = _EYE[0] - frame.half_width
     bridge = np.array([[-inner, 3.8, 0], [-inner / 2, 4.15, 0], [0, 4.25, 0], [inner / 2, 4.15, 0], [inner, 3.8, 0]])
     bridge[:, 2] = _plane(bridge[:, 0]) + [0, 0.3, 0.4, 0.3, 0]
@@ -76,7 +93,7 @@ def build(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     vertices, indices, start = [], [], 0
     for path, closed in paths:
         v, n, t = _tube(path, frame.tube, closed)
-        vertices.append(np.concatenate([v, n, np.zeros_like(v)], axis=1))
+        vertices.append(np.concatenate([v, n], axis=1))
         indices.append(t.ravel() + start)
         start += len(v)
     lenses = []
@@ -84,7 +101,7 @@ def build(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rim = _rim(frame, side)
         middle = rim.mean(axis=0, keepdims=True) + [[0, 0, 0.15]]
         v = np.concatenate([middle, rim])
-        vertices.append(np.concatenate([v, np.tile([0.0, 0.0, 1.0], (len(v), 1)), np.zeros_like(v)], axis=1))
+        vertices.append(np.concatenate([v, np.tile([0.0, 0.0, 1.0], (len(v), 1))], axis=1))
         k = np.arange(len(rim))
         lenses.append((np.stack([np.zeros_like(k), k + 1, (k + 1) % len(rim) + 1], 1) + start).ravel())
         start += len(v)

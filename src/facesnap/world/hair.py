@@ -1,7 +1,7 @@
 """Hair as ribbons: strands grown once per process over the rest head, carried to people by an affine fit.
 
-A style is a set of growth rules (:class:`Style`). Strands start on the scalp, follow the style's flow along
-it, fall with gravity, stay outside the head and off the face, and end as camera-facing ribbons.
+A style is a set of growth rules (:mod:`facesnap.world.styles`). Strands start on the scalp, follow the style's
+flow along it, fall with gravity, stay outside the head and off the face, and end as camera-facing ribbons.
 """
 
 from __future__ import annotations
@@ -12,41 +12,8 @@ import numpy as np
 
 from facesnap.world.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.masks import CRANIUM, azimuth, hairline, scalp_height
+from facesnap.world.styles import STYLES, Style
 
-
-@dataclass(frozen=True)
-class Style:
-    """Growth rules of one hair style; lengths in cm."""
-
-    length: float
-    strands: int = 1700
-    segments: int = 8
-    width: float = 0.30
-    lift: float = 0.3  #: how much strands leave along the normal
-    flow: str = "back"  #: back, forward, part, out, tie
-    part: float = 0.0  #: x of the parting, subject's left positive
-    gravity: float = 0.3
-    curl: float = 0.0  #: amplitude in cm
-    turns: float = 2.0  #: curls per strand
-    volume: float = 1.0  #: thickness of the shell the strands fill
-    fringe: float = 0.5  #: how far (cm) strands may hang below the front hairline
-    cover: float = 1.0  #: undercoat on the scalp
-
-
-STYLES: dict[str, Style] = {
-    "bald": Style(length=0.0, strands=0, cover=0.0),
-    "buzz cut": Style(length=0.7, strands=1500, segments=2, width=0.16, lift=1.0, flow="out", gravity=0.0, volume=0.7, cover=0.9),
-    "short": Style(length=4.0, segments=5, lift=0.7, flow="forward", gravity=0.15, volume=1.6, fringe=1.0),
-    "swept back": Style(length=8.0, segments=7, lift=0.45, flow="back", gravity=0.12, volume=1.7),
-    "side-parted": Style(length=8.5, segments=7, lift=0.5, flow="part", part=3.2, gravity=0.35, volume=1.5, fringe=0.8),
-    "curly": Style(length=9.0, strands=1500, segments=12, width=0.30, lift=1.1, flow="out", gravity=0.12, curl=0.75, turns=3.5, volume=3.2, fringe=1.0),
-    "afro": Style(length=6.5, strands=2200, segments=8, width=0.30, lift=2.0, flow="out", gravity=0.0, curl=0.55, turns=4.0, volume=5.0, fringe=0.3),
-    "bob": Style(length=19.0, strands=1700, segments=12, width=0.36, lift=0.3, flow="part", gravity=0.75, volume=1.5),
-    "fringe bob": Style(length=17.0, strands=1900, segments=12, width=0.36, lift=0.3, flow="fringe", gravity=0.75, volume=1.5, fringe=3.1),
-    "long straight": Style(length=34.0, strands=1700, segments=14, width=0.42, lift=0.25, flow="part", gravity=0.8, volume=1.4),
-    "long wavy": Style(length=33.0, strands=1600, segments=16, width=0.42, lift=0.4, flow="part", part=1.8, gravity=0.7, curl=0.8, turns=4.0, volume=2.2),
-    "bun": Style(length=15.0, strands=1500, segments=9, width=0.32, lift=0.12, flow="tie", gravity=0.0, volume=0.8, fringe=0.0),
-}
 #: Where tied hair is gathered, and the bun's radius.
 TIE = np.array([0.0, 14.6, -4.2], dtype=np.float32)
 BUN_RADIUS = 3.3
@@ -54,7 +21,11 @@ BUN_RADIUS = 3.3
 
 @dataclass(frozen=True)
 class Ribbons:
-    """Vertices of a style: (N, 11) f32 position 3, tangent 3 + side, along, half width, brightness, phase; indices (I,)."""
+    """A style's triangles.
+
+    ``vertices`` (N, 11) f32: position 3, tangent 3 and side, then along, half width, brightness, phase;
+    ``indices`` (I,) i32.
+    """
 
     vertices: np.ndarray
     indices: np.ndarray
@@ -124,9 +95,9 @@ def _flow(style: Style, p: np.ndarray, side: np.ndarray, rng: np.random.Generato
         out = p[:, :2] / 9.0
         return np.stack([0.35 * out[:, 0] + 0.35, -0.1 + 0 * side, np.where(p[:, 2] > -2, 0.8, -0.6)], 1) + jitter * 2
     if style.flow == "out":
-        return (p - CRANIUM) / 9.0 + jitter * 3
+        return np.asarray((p - CRANIUM) / 9.0 + jitter * 3)
     if style.flow == "tie":
-        return (TIE - p) / np.linalg.norm(TIE - p, axis=1, keepdims=True) + jitter * 0.3
+        return _unit(TIE - p) + jitter * 0.3
     across = np.stack([side, 0.0 * side, -0.45 + 0.0 * side], 1)
     if style.flow == "fringe":
         front = ((np.abs(p[:, 0]) < 5.5) & (p[:, 2] > 3.5))[:, None]
@@ -134,39 +105,54 @@ def _flow(style: Style, p: np.ndarray, side: np.ndarray, rng: np.random.Generato
     return across + jitter
 
 
-def _paths(style: Style, roots: np.ndarray, normals: np.ndarray, cranium: Cranium, rng: np.random.Generator) -> np.ndarray:
+def _paths(
+    style: Style, roots: np.ndarray, normals: np.ndarray, cranium: Cranium, rng: np.random.Generator
+) -> np.ndarray:
     """Strand points (N, segments + 1, 3) in model space."""
     count = len(roots)
     layer = rng.uniform(0.15, 1.0, count) * style.volume
     length = style.length * rng.uniform(0.82, 1.08, count)
     side = np.where(roots[:, 0] + rng.normal(0, 0.15, count) > style.part, 1.0, -1.0)
     bangs = (np.abs(roots[:, 0]) < 5.5) & (roots[:, 2] > 3.5) if style.flow == "fringe" else np.zeros(count, bool)
-    length = np.where(bangs, np.minimum(length, 7.0), length)
-    step = (length / style.segments)[:, None]
-    direction = normals * style.lift + _flow(style, roots, side, rng)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    step = (np.where(bangs, np.minimum(length, 7.0), length) / style.segments)[:, None]
+    direction = _unit(normals * style.lift + _flow(style, roots, side, rng))
     phase = rng.uniform(0, 2 * np.pi, count)
+    pull = 0.35 if style.flow in ("part", "back", "tie", "fringe") else 0.1
     p = roots.copy()
     points = [p.copy()]
     for k in range(style.segments):
         t = (k + 1) / style.segments
-        pull = 0.35 if style.flow in ("part", "back", "tie", "fringe") and p.size else 0.1
-        high = np.clip((p[:, 1:2] - 6.0) / 4.0, 0, 1) if style.flow != "tie" else 1.0
-        direction = direction + pull * high * _flow(style, p, side, rng) + [0, -style.gravity * (0.4 + t), 0]
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        on_top = np.clip((p[:, 1:2] - 6.0) / 4.0, 0, 1) if style.flow != "tie" else 1.0
+        fall = np.array([0, -style.gravity * (0.4 + t), 0])
+        direction = _unit(direction + pull * on_top * _flow(style, p, side, rng) + fall)
         p = _keep_out(style, p + direction * step, layer * min(1.0, 0.35 + t * 1.5), cranium, bangs)
         if style.flow == "tie":
             near = np.linalg.norm(p - TIE, axis=1) < 2.0
             p[near] = TIE + (p[near] - TIE) * 0.6
-        wave = style.curl * np.minimum(t * 2, 1) * np.stack(
-            [np.cos(phase + t * style.turns * 6.28), 0.5 * np.sin(2 * phase + t * style.turns * 6.28), np.sin(phase + t * style.turns * 6.28)], 1)
+        turn = t * style.turns * 6.28
+        coil = np.stack([np.cos(phase + turn), 0.5 * np.sin(2 * phase + turn), np.sin(phase + turn)], 1)
+        wave = style.curl * np.minimum(t * 2, 1) * coil
         points.append(_keep_out(style, p + wave, layer * 0.3, cranium, bangs) if style.curl else p.copy())
     return np.stack(points, axis=1)
 
 
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
 def _keep_out(style: Style, p: np.ndarray, layer: np.ndarray, cranium: Cranium, bangs: np.ndarray) -> np.ndarray:
-    """Push points out of head, neck and shoulders, back into the style's shell, and off the face."""
-    p = p.copy()
+    """Push points (N, 3) out of head, neck and shoulders, back into the style's shell, and off the face."""
+    p = _outside(style, p, layer, cranium)
+    if style.flow in ("part", "fringe"):
+        return _beside_face(style, p, bangs)
+    turn = azimuth(p)
+    lowest = np.where(np.abs(turn) > 100, hairline(turn) - 1.5 + 0.5 * layer, hairline(turn) - style.fringe)
+    p[:, 1] = np.maximum(p[:, 1], lowest)
+    return p
+
+
+def _outside(style: Style, p: np.ndarray, layer: np.ndarray, cranium: Cranium) -> np.ndarray:
+    """Keep points between two shells round the cranium; below the ears, outside neck and shoulders."""
     offset = p - CRANIUM
     distance = np.linalg.norm(offset, axis=1)
     unit = offset / np.maximum(distance, 1e-6)[:, None]
@@ -179,13 +165,12 @@ def _keep_out(style: Style, p: np.ndarray, layer: np.ndarray, cranium: Cranium, 
     radius = np.linalg.norm(flat, axis=1)
     least = 8.0 + layer + 1.1 * np.clip(-12.0 - p[:, 1], 0, 8)
     hang = np.where(radius < least, least / np.maximum(radius, 1e-6), 1.0)
-    p = np.where((~upper)[:, None], axis + flat * hang[:, None] + p * [0, 1, 0], p)
+    return np.where((~upper)[:, None], axis + flat * hang[:, None] + p * [0, 1, 0], p)
+
+
+def _beside_face(style: Style, p: np.ndarray, bangs: np.ndarray) -> np.ndarray:
+    """Long hair: over the forehead it stops at the fringe, at the temples it is led round the cheeks."""
     turn = azimuth(p)
-    if style.flow in ("out", "forward", "back", "side", "tie"):
-        lowest = hairline(turn) - style.fringe
-        free = np.abs(turn) > 100
-        p[:, 1] = np.where(free, np.maximum(p[:, 1], hairline(turn) - 1.5 + 0.5 * layer), np.maximum(p[:, 1], lowest))
-        return p
     lowest = hairline(turn) - np.where(bangs, style.fringe, min(style.fringe, 0.8))
     front = (np.abs(turn) < 62) & (p[:, 1] < lowest)
     across = front & (np.abs(turn) > 40) & ~bangs
@@ -215,16 +200,17 @@ def _bun(segments: int, rng: np.random.Generator) -> np.ndarray:
 def _ribbons(style: Style, paths: np.ndarray, rng: np.random.Generator) -> Ribbons:
     """Two vertices per strand point."""
     count, points, _ = paths.shape
-    tangent = np.gradient(paths, axis=1)
+    tangent = np.asarray(np.gradient(paths, axis=1))
     tangent /= np.maximum(np.linalg.norm(tangent, axis=2, keepdims=True), 1e-6)
     vertices = np.zeros((count, points, 2, 11), np.float32)
     vertices[..., 0:3] = paths[:, :, None]
     vertices[..., 3:6] = tangent[:, :, None]
     vertices[..., 6] = [-1, 1]
     vertices[..., 7] = np.linspace(0, 1, points)[None, :, None]
-    vertices[..., 8] = (style.width * rng.uniform(0.6, 1.2, count))[:, None, None]
-    vertices[..., 9] = rng.uniform(0.72, 1.28, count)[:, None, None]
-    vertices[..., 10] = rng.uniform(0, 1, count)[:, None, None]
+    each = (count, 1, 1)
+    vertices[..., 8] = style.width * rng.uniform(0.6, 1.2, each)
+    vertices[..., 9] = rng.uniform(0.72, 1.28, each)
+    vertices[..., 10] = rng.uniform(0, 1, each)
     base = (np.arange(count)[:, None] * points + np.arange(points - 1)[None]).reshape(-1, 1) * 2
     indices = (base + np.array([0, 1, 2, 2, 1, 3])).astype(np.int32)
     return Ribbons(vertices.reshape(-1, 11), indices.ravel())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from facesnap.core.types import Camera
 from facesnap.landmarks.layout import GROUPS, five_points
 from facesnap.world.captions import captions_of
 from facesnap.world.characters import Conditions, Person
@@ -14,7 +14,7 @@ from facesnap.world.characters import Conditions, Person
 
 def visible_landmarks(posed: np.ndarray, normals: np.ndarray, inverse_distance: float) -> np.ndarray:
     """Which landmarks (72,) face the camera; posed points and normals (72, 3). Lips count as seen sideways."""
-    view = np.stack([-posed[:, 0] * inverse_distance, -posed[:, 1] * inverse_distance, 1 - posed[:, 2] * inverse_distance], 1)
+    view = np.array([0.0, 0.0, 1.0]) - posed * inverse_distance
     facing = (normals * view).sum(axis=1) / np.linalg.norm(view, axis=1)
     limit = np.full(len(posed), -0.15)
     limit[GROUPS["mouth"]] = limit[GROUPS["eye_l"]] = limit[GROUPS["eye_r"]] = -0.6
@@ -26,17 +26,18 @@ def attributes_of(person: Person, c: Conditions) -> dict[str, Any]:
     return {
         "skin": person.tone, "eyes": person.eye_colour, "hair_style": c.hair_style,
         "hair_colour": "none" if c.hair_style == "bald" else c.hair_colour, "beard": c.beard, "glasses": c.glasses,
-        "glasses_colour": c.glasses_colour if c.glasses != "none" else "none", "lipstick": c.lipstick, "clothes": c.garment,
-        "clothes_colour": c.garment_colour, "light": c.light, "background": c.background,
+        "glasses_colour": c.glasses_colour if c.glasses != "none" else "none", "lipstick": c.lipstick,
+        "clothes": c.garment, "clothes_colour": c.garment_colour, "light": c.light, "background": c.background,
         "background_colour": c.background_colour, "expression": c.mood,
         "head_turn": "left" if c.yaw > 12 else "right" if c.yaw < -12 else "ahead",
     }  # fmt: skip
 
 
 def labels_of(
-    person: Person, c: Conditions, camera: Camera, rotation: np.ndarray, landmarks: np.ndarray, normals: np.ndarray, size: int
+    person: Person, c: Conditions, rotation: np.ndarray, landmarks: np.ndarray, normals: np.ndarray, size: int
 ) -> dict[str, Any]:
     """JSON-ready labels; ``landmarks`` (72, 3) and ``normals`` (72, 3) in the unposed head's space."""
+    camera = c.camera(size)
     posed = landmarks @ rotation.T
     points = camera.project(posed)
     attributes = attributes_of(person, c)
@@ -44,7 +45,7 @@ def labels_of(
         "person_id": person.person_id, "index": c.index, "seed": person.seed, "preset": c.preset, "size": size,
         "style": "photo", "identity": _rounded(person.shape, 5),
         "pose": {"yaw": c.yaw, "pitch": c.pitch, "roll": c.roll},
-        "camera": {"scale": camera.scale, "cx": camera.cx, "cy": camera.cy, "inverse_distance": camera.inverse_distance},
+        "camera": asdict(camera),
         "expression": _rounded(c.expression, 5), "gaze": list(c.gaze), "landmarks2d": _rounded(points, 3),
         "landmarks3d": _rounded(landmarks, 4),
         "visible": visible_landmarks(posed, normals @ rotation.T, camera.inverse_distance).tolist(),

@@ -6,6 +6,9 @@ expression shares one rest position, so a mask drawn here sticks to the skin of 
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -22,12 +25,12 @@ CRANIUM = np.array([0.0, 5.0, 0.5], dtype=np.float32)
 
 def hairline(azimuth_degrees: np.ndarray) -> np.ndarray:
     """Height y of the hairline for azimuths in degrees (any sign)."""
-    return np.interp(np.abs(azimuth_degrees), HAIRLINE_AZIMUTH, HAIRLINE_HEIGHT)
+    return np.asarray(np.interp(np.abs(azimuth_degrees), HAIRLINE_AZIMUTH, HAIRLINE_HEIGHT))
 
 
 def azimuth(points: np.ndarray) -> np.ndarray:
     """Azimuth in degrees of model-space points (..., 3) about the cranium's vertical axis; 0 is the front."""
-    return np.degrees(np.arctan2(points[..., 0], points[..., 2] - CRANIUM[2]))
+    return np.asarray(np.degrees(np.arctan2(points[..., 0], points[..., 2] - CRANIUM[2])))
 
 
 def scalp_height(rest: np.ndarray) -> np.ndarray:
@@ -38,6 +41,7 @@ def scalp_height(rest: np.ndarray) -> np.ndarray:
 
 
 def _grid() -> tuple[np.ndarray, np.ndarray]:
+    """X and y (512, 512) of the texels' centres."""
     x = (np.arange(MASK_SIZE) + 0.5) / MASK_SIZE * 20 - 10
     y = (np.arange(MASK_SIZE) + 0.5) / MASK_SIZE * 28 - 14
     return np.meshgrid(x, y)
@@ -49,7 +53,7 @@ def _segment_distance(x: np.ndarray, y: np.ndarray, points: np.ndarray) -> tuple
     starts = np.concatenate([[0.0], np.cumsum(lengths)])
     best = np.full(x.shape, np.inf)
     along = np.zeros(x.shape)
-    for i, (a, b) in enumerate(zip(points[:-1], points[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(points)):
         d = b - a
         t = np.clip(((x - a[0]) * d[0] + (y - a[1]) * d[1]) / max(float(d @ d), 1e-9), 0, 1)
         distance = np.hypot(x - a[0] - t * d[0], y - a[1] - t * d[1])
@@ -93,8 +97,22 @@ def mask_textures(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
         closer = distance / half < brow
         brow = np.where(closer, distance / half, brow)
         brow_along = np.where(closer, np.interp(along, [0, 0.1, 1], [0.75, 1, 0.9]), brow_along)
-    beard = _mirrored([(0, -1.35), (-1.6, -1.4), (-2.8, -2.6), (-4.2, -3.0), (-5.4, -1.8), (-6.4, 1.0), (-7.0, 3.2),
-                       (-8.2, 3.0), (-8.2, -4.0), (-6.5, -8.4), (-3.0, -9.4), (0, -9.4)])
+    beard = _mirrored(
+        [
+            (0, -1.35),
+            (-1.6, -1.4),
+            (-2.8, -2.6),
+            (-4.2, -3.0),
+            (-5.4, -1.8),
+            (-6.4, 1.0),
+            (-7.0, 3.2),
+            (-8.2, 3.0),
+            (-8.2, -4.0),
+            (-6.5, -8.4),
+            (-3.0, -9.4),
+            (0, -9.4),
+        ]
+    )
     moustache = _mirrored([(0, -1.45), (-1.2, -1.5), (-2.2, -2.2), (-3.0, -3.5), (-2.7, -3.9), (-2.3, -3.4), (0, -2.9)])
     beard_mask = _step(0.45, -0.55, _signed(x, y, beard))
     moustache_mask = _step(0.2, -0.25, _signed(x, y, moustache))
@@ -109,14 +127,25 @@ def mask_textures(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
         wrinkles += 0.5 * np.exp(-((foot / 0.09) ** 2)) * (1 - along)
     bag, along = _segment_distance(side, y, np.array([(2.0, 2.9), (2.8, 2.35), (3.8, 2.4)]))
     bags = np.exp(-((bag / 0.38) ** 2))
-    blush = np.exp(-(((side - 4.4) / 1.9) ** 2) - ((y - 0.2) / 1.5) ** 2) + 0.7 * np.exp(-((side / 1.1) ** 2) - ((y - 0.3) / 1.2) ** 2)
+    blush = np.exp(-(((side - 4.4) / 1.9) ** 2) - ((y - 0.2) / 1.5) ** 2) + 0.7 * np.exp(
+        -((side / 1.1) ** 2) - ((y - 0.3) / 1.2) ** 2
+    )
     first = np.stack([lips, np.minimum(brow, 9), brow_along, beard_mask], axis=-1)
     second = np.stack([wrinkles, bags, blush, moustache_mask], axis=-1)
     return first.astype(np.float32), second.astype(np.float32)
 
 
-def beard_roots(head: HeadModel, count: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hair roots of beard and moustache: triangles (N, 3) of vertices, barycentrics (N, 3), moustache flag (N,)."""
+class BeardRoots(NamedTuple):
+    """N hair roots of beard and moustache on the rest face."""
+
+    triangles: np.ndarray  #: (N, 3) vertices
+    weights: np.ndarray  #: (N, 3) f32 barycentric
+    moustache: np.ndarray  #: (N,) bool
+    random: np.ndarray  #: (N, 4) f32 around 1: length, brightness and bend, direction
+
+
+def beard_roots(head: HeadModel, count: int, seed: int = 5) -> BeardRoots:
+    """Scatter ``count`` roots over the beard's area, the moustache denser; lips and ears stay free."""
     first, second = mask_textures(head)
     rng = np.random.default_rng(seed)
     triangles = head.triangles[head.part_triangles["skin"]]
@@ -132,4 +161,5 @@ def beard_roots(head: HeadModel, count: int, seed: int = 5) -> tuple[np.ndarray,
     weight = area * np.maximum(beard, 2.2 * moustache)
     chosen = rng.choice(len(triangles), count, p=weight / weight.sum())
     bary = rng.dirichlet((1.0, 1.0, 1.0), count).astype(np.float32)
-    return triangles[chosen], bary, moustache[chosen] > 0.4
+    varied = np.random.default_rng(3).uniform(0.7, 1.3, (count, 4)).astype(np.float32)
+    return BeardRoots(triangles[chosen], bary, moustache[chosen] > 0.4, varied)

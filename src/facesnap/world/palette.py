@@ -24,11 +24,17 @@ DYED_HAIR = tuple(HAIR)[9:]
 LIPSTICK: dict[str, tuple[int, int, int]] = {
     "red": (178, 26, 38), "pink": (216, 92, 124), "dark": (104, 26, 44), "nude": (190, 122, 102),
 }  # fmt: skip
-GLASSES = {"black": (24, 24, 26), "silver": (172, 174, 178), "gold": (186, 148, 78), "red": (150, 32, 36), "brown": (92, 58, 36)}
+GLASSES = {
+    "black": (24, 24, 26),
+    "silver": (172, 174, 178),
+    "gold": (186, 148, 78),
+    "red": (150, 32, 36),
+    "brown": (92, 58, 36),
+}
 
 
 def linear(colour: tuple[float, ...] | np.ndarray) -> np.ndarray:
-    """sRGB 0-255 -> linear (3,) f32 in [0, 1] (power 2.2)."""
+    """SRGB 0-255 -> linear (3,) f32 in [0, 1] (power 2.2)."""
     return np.asarray((np.clip(np.asarray(colour, np.float64), 0, 255) / 255.0) ** 2.2, dtype=np.float32)
 
 

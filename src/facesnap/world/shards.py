@@ -1,4 +1,4 @@
-"""Data sets of portraits as webdataset tar shards: rendered in parallel, resumable, the same bytes for any worker count.
+"""Data sets of portraits as webdataset tar shards: parallel, resumable, the same bytes for any worker count.
 
 A shard holds one fixed block of people: ``{person:07d}_{index:04d}.png`` and ``.json`` (the labels). Shards are
 written under a temporary name and renamed when finished; finished ones are skipped. Splits use ranges of person
@@ -14,15 +14,20 @@ import tarfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from facesnap.core.errors import ImageError, InputError, OutputError, UsageError
+
+if TYPE_CHECKING:  # needs OpenGL, and reading shards does not
+    from facesnap.world.render import Renderer
 
 #: First person id of each split.
 SPLITS = {"train": 0, "judge": 1_000_000, "val": 2_000_000, "test": 3_000_000}
@@ -31,17 +36,24 @@ PEOPLE_PER_SHARD = 25
 
 
 @dataclass(frozen=True)
-class Job:
-    """One shard to render."""
+class Settings:
+    """What a split's pictures depend on, people aside."""
 
-    path: Path
-    first: int
-    people: int
+    split: str
     images_per_person: int
     seed: int
     preset: str
     size: int
-    split: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to render: ``people`` people from id ``first`` on."""
+
+    path: Path
+    first: int
+    people: int
+    settings: Settings
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,14 @@ class WorldData:
 
 
 def render_split(
-    out: str | Path, split: str, people: int, images_per_person: int, workers: int = 2, seed: int = 0, preset: str = "cpu", size: int = 128
+    out: str | Path,
+    split: str,
+    people: int,
+    images_per_person: int,
+    workers: int = 2,
+    seed: int = 0,
+    preset: str = "cpu",
+    size: int = 128,
 ) -> Path:
     """Render ``people`` x ``images_per_person`` pictures of a split into ``out/split``; returns that folder.
 
@@ -85,11 +104,13 @@ def render_split(
         raise UsageError(f"people={people} must be 1 to {SPLIT_SPAN}, images_per_person={images_per_person} at least 1")
     folder = Path(out) / split
     folder.mkdir(parents=True, exist_ok=True)
-    _describe(folder, {"split": split, "images_per_person": images_per_person, "seed": seed, "preset": preset, "size": size}, people)
-    jobs = _jobs(folder, split, people, images_per_person, seed, preset, size)
+    settings = Settings(split, images_per_person, seed, preset, size)
+    _describe(folder, settings, people)
+    jobs = _jobs(folder, settings, people)
     waiting = [job for job in jobs if not job.path.exists()]
     start, done = time.monotonic(), 0
-    with Progress(*Progress.get_default_columns()[:3], TextColumn("{task.fields[rate]}"), TimeRemainingColumn()) as progress:
+    columns = (*Progress.get_default_columns()[:3], TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress(*columns) as progress:
         task = progress.add_task(f"rendering {split}", total=sum(_count(j) for j in jobs), rate="")
         progress.advance(task, sum(_count(j) for j in jobs if j.path.exists()))
         for count in _run(waiting, workers):
@@ -99,7 +120,7 @@ def render_split(
 
 
 def _count(job: Job) -> int:
-    return job.people * job.images_per_person
+    return job.people * job.settings.images_per_person
 
 
 def _run(jobs: list[Job], workers: int) -> Iterator[int]:
@@ -109,8 +130,11 @@ def _run(jobs: list[Job], workers: int) -> Iterator[int]:
             yield render_shard(job)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        for future in as_completed([pool.submit(render_shard, job) for job in jobs]):
-            yield future.result()
+        try:
+            for future in as_completed([pool.submit(render_shard, job) for job in jobs]):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise OutputError("a rendering process was killed (out of memory?): run again, it resumes") from error
 
 
 def _one_thread() -> None:
@@ -119,60 +143,71 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _describe(folder: Path, settings: dict[str, Any], people: int) -> None:
+def _describe(folder: Path, settings: Settings, people: int) -> None:
     """Write ``dataset.json``; refuse to mix data sets of different settings."""
     path = folder / "dataset.json"
     if path.exists():
         before = json.loads(path.read_text())
-        for name, value in settings.items():
+        for name, value in asdict(settings).items():
             if before.get(name) != value:
-                raise OutputError(f"{folder} was rendered with {name}={before.get(name)!r}, not {value!r}: use another folder")
+                found = f"{name}={before.get(name)!r}, not {value!r}"
+                raise OutputError(f"{folder} was rendered with {found}: use another folder")
         people = max(people, int(before["people"]))
-    text = json.dumps({"format": 1, **settings, "people": people, "people_per_shard": PEOPLE_PER_SHARD}, indent=2)
+    text = json.dumps(
+        {"format": 1, **asdict(settings), "people": people, "people_per_shard": PEOPLE_PER_SHARD}, indent=2
+    )
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text + "\n")
     temporary.replace(path)
 
 
-def _jobs(folder: Path, split: str, people: int, images_per_person: int, seed: int, preset: str, size: int) -> list[Job]:
+def _jobs(folder: Path, settings: Settings, people: int) -> list[Job]:
     jobs = []
     for start in range(0, people, PEOPLE_PER_SHARD):
         count = min(PEOPLE_PER_SHARD, people - start)
-        first = SPLITS[split] + start
-        path = folder / f"{split}-{first:07d}-{count:02d}.tar"
-        jobs.append(Job(path, first, count, images_per_person, seed, preset, size, split))
+        first = SPLITS[settings.split] + start
+        path = folder / f"{settings.split}-{first:07d}-{count:02d}.tar"
+        jobs.append(Job(path, first, count, settings))
     return jobs
-
-
-_RENDERERS: dict[int, Any] = {}
 
 
 def render_shard(job: Job) -> int:
     """Render one shard to its path (temporary name, then renamed); returns the number of pictures."""
-    from facesnap.world.characters import sample_conditions, sample_person
-    from facesnap.world.render import Renderer
-
-    if job.size not in _RENDERERS:
-        _RENDERERS[job.size] = Renderer(job.size)
-    renderer = _RENDERERS[job.size]
     temporary = job.path.with_name(f".{job.path.name}.{os.getpid()}.tmp")
     try:
         with tarfile.open(temporary, "w") as tar:
-            for person_id in range(job.first, job.first + job.people):
-                person = sample_person(job.seed, person_id)
-                for index in range(job.images_per_person):
-                    made = renderer.render(person, sample_conditions(job.seed, person, index, job.preset))
-                    key = f"{person_id:07d}_{index:04d}"
-                    png = cv2.imencode(".png", made.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])[1].tobytes()
-                    labels = json.dumps({**made.labels, "split": job.split}, separators=(",", ":")).encode()
-                    _add(tar, f"{key}.png", png)
-                    _add(tar, f"{key}.json", labels)
+            for key, png, labels in _pictures(job):
+                _add(tar, f"{key}.png", png)
+                _add(tar, f"{key}.json", labels)
         temporary.replace(job.path)
     except OSError as error:
         raise OutputError(f"can't write {job.path}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return _count(job)
+
+
+def _pictures(job: Job) -> Iterator[tuple[str, bytes, bytes]]:
+    """Key, PNG and JSON of every picture of a shard."""
+    from facesnap.world.characters import sample_conditions, sample_person
+
+    settings = job.settings
+    renderer = _renderer(settings.size)
+    for person_id in range(job.first, job.first + job.people):
+        person = sample_person(settings.seed, person_id)
+        for index in range(settings.images_per_person):
+            made = renderer.render(person, sample_conditions(settings.seed, person, index, settings.preset))
+            png = cv2.imencode(".png", made.image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])[1].tobytes()
+            labels = json.dumps({**made.labels, "split": settings.split}, separators=(",", ":")).encode()
+            yield f"{person_id:07d}_{index:04d}", png, labels
+
+
+@lru_cache(maxsize=2)
+def _renderer(size: int) -> Renderer:
+    """The process's renderer for a picture size."""
+    from facesnap.world.render import Renderer
+
+    return Renderer(size)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

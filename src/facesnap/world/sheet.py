@@ -11,7 +11,13 @@ from facesnap.landmarks.layout import COLOURS, GROUPS
 
 
 def contact_sheet(
-    people: int = 8, conditions: int = 6, size: int = 128, seed: int = 0, first: int = 0, preset: str = "cpu", overlay: bool = False
+    people: int = 8,
+    conditions: int = 6,
+    size: int = 128,
+    seed: int = 0,
+    first: int = 0,
+    preset: str = "cpu",
+    overlay: bool = False,
 ) -> np.ndarray:
     """Render a sheet (people * size, conditions * size, 3) uint8; ``overlay`` draws the 72 landmarks."""
     from facesnap.world.characters import sample_conditions, sample_person
@@ -35,7 +41,8 @@ def with_landmarks(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     radius = max(1, round(0.006 * image.shape[0]))
     for name, part in GROUPS.items():
         for x, y in points[part]:
-            cv2.circle(drawn, (round((x - 0.5) * 16), round((y - 0.5) * 16)), radius * 16, COLOURS[name], -1, cv2.LINE_AA, 4)
+            centre = (round((x - 0.5) * 16), round((y - 0.5) * 16))  # fixed point with 4 binary places
+            cv2.circle(drawn, centre, radius * 16, COLOURS[name], -1, cv2.LINE_AA, 4)
     return drawn
 
 

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facesnap.core.types import Camera, rotation_matrix
+from facesnap.landmarks.layout import GROUPS
+from facesnap.world.characters import sample_conditions, sample_person
+from facesnap.world.hair import grow
+from facesnap.world.head import HEAD_ORIGIN
+from facesnap.world.masks import azimuth
+from facesnap.world.styles import STYLES
+
+pytest.importorskip("moderngl", reason="portrait world not tested: pip install facesnap[world]")
+from facesnap.world.scene import _source
+
+pytestmark = pytest.mark.world
+POINT_SIZE = 512
+
+
+@pytest.fixture(scope="module")
+def person(head):
+    return sample_person(0, 3)
+
+
+def test_landmarks_lie_on_the_picture(renderer, person):
+    """Every seventh landmark's vertex, drawn as one pixel by the card, is where the label says."""
+    for index in range(4):
+        labels = renderer.render(person, sample_conditions(0, person, index, "full")).labels
+        points = np.array(labels["landmarks2d"])[::7] / labels["size"]
+        with renderer.scene.gl:
+            drawn = [_drawn_at(renderer.scene, vertex) for vertex in renderer.head.landmarks[::7]]
+        assert np.abs(drawn - points * POINT_SIZE).max() < 0.51
+
+
+def _drawn_at(scene: Any, vertex: int) -> np.ndarray:
+    """Centre (x, y) of the one pixel that a vertex of the last picture's head covers at POINT_SIZE."""
+    shaders = (_source("common.glsl", "head.vert"), "#version 330\nout float f; void main() { f = 1.0; }")
+    program = scene.gl.program(*shaders)
+    for name in ("u_head", "u_body", "u_body_offset", "u_camera", "u_depth"):
+        program[name].write(scene.programs["skin"][name].read())
+    colour = scene.gl.texture((POINT_SIZE, POINT_SIZE), 1, dtype="f4")
+    target = scene.gl.framebuffer([colour])
+    target.use()
+    target.clear()
+    scene.gl.enable_only(scene.gl.NOTHING)
+    content = [(scene.moving, "3f 3x4", "in_position"), (scene._static, "4f 1x4", "in_rest")]
+    order = scene.gl.buffer(np.array([vertex], np.int32).tobytes())
+    scene.gl.vertex_array(program, content, index_buffer=order).render(scene.gl.POINTS)
+    drawn = np.argwhere(np.frombuffer(colour.read(), np.float32).reshape(POINT_SIZE, POINT_SIZE)[::-1] > 0)
+    assert len(drawn) == 1
+    return drawn[0][::-1] + 0.5
+
+
+def test_labels_are_the_linear_model_under_the_camera(renderer, person):
+    labels = renderer.render(person, sample_conditions(0, person, 1)).labels
+    head = renderer.head
+    vertices = head.express(head.neutral(np.array(labels["identity"])), np.array(labels["expression"], np.float32))
+    points = vertices[head.landmarks]
+    assert np.abs(points - labels["landmarks3d"]).max() < 1e-2
+    projected = Camera(**labels["camera"]).project(points @ rotation_matrix(**labels["pose"]).T)
+    assert np.abs(projected - labels["landmarks2d"]).max() < 0.05
+
+
+def test_left_is_left(renderer, person):
+    """yaw > 0 brings the nose to the picture's left, pitch > 0 up, roll > 0 tips clockwise."""
+    ahead = dataclasses.replace(sample_conditions(0, person, 0), yaw=0.0, pitch=0.0, roll=0.0)
+    nose, chin = 30, 8
+
+    def point(index: int, **pose: float) -> np.ndarray:
+        labels = renderer.render(person, dataclasses.replace(ahead, **pose)).labels
+        return np.array(labels["landmarks2d"][index])
+
+    assert point(nose, yaw=25.0)[0] < point(nose)[0] - 2
+    assert point(nose, pitch=14.0)[1] < point(nose)[1] - 1
+    assert point(chin, roll=14.0)[0] < point(chin)[0] - 2
+
+
+def test_conditions_do_not_touch_identity(renderer, person):
+    labels = [renderer.render(person, sample_conditions(0, person, i)).labels for i in range(3)]
+    assert labels[0]["identity"] == labels[1]["identity"] == labels[2]["identity"]
+    calm = [dataclasses.replace(sample_conditions(0, person, i), expression=np.zeros(53, np.float32)) for i in range(2)]
+    neutral = [renderer.render(person, c).labels["landmarks3d"] for c in calm]
+    assert neutral[0] == neutral[1]
+
+
+def test_far_jaw_is_marked_hidden(renderer, person):
+    turned = dataclasses.replace(sample_conditions(0, person, 0, "full"), yaw=55.0, pitch=0.0, roll=0.0)
+    visible = np.array(renderer.render(person, turned).labels["visible"])
+    jaw = visible[GROUPS["jaw"]]
+    assert not jaw[:4].any()
+    assert jaw[9:].all()
+
+
+def test_hair_is_seen_and_leaves_the_face_free(renderer, person):
+    bald = dataclasses.replace(
+        sample_conditions(0, person, 0), hair_style="bald", glasses="none", beard="none", yaw=0.0
+    )
+    bare = renderer.render(person, bald)
+    points = np.array(bare.labels["landmarks2d"])
+    nose, crown = points[30].astype(int), (points[17:27].mean(axis=0) - [0, 34]).astype(int)
+    for style in STYLES:
+        if style == "bald":
+            continue
+        drawn = renderer.render(person, dataclasses.replace(bald, hair_style=style, hair=(30.0, 200.0, 60.0)))
+        change = np.abs(drawn.image.astype(int) - bare.image).max(axis=2)
+        assert change[max(crown[1], 1), crown[0]] > 15, style
+        assert change[nose[1] - 3 : nose[1] + 12, nose[0] - 6 : nose[0] + 6].mean() < 12, style
+
+
+@pytest.mark.parametrize("style", [name for name in STYLES if name != "bald"])
+def test_strands_stay_off_the_face(head, style):
+    points = grow(head, style, 1).vertices[:, :3] + HEAD_ORIGIN
+    on_face = (np.abs(azimuth(points)) < 40) & (points[:, 1] < 6.0) & (points[:, 2] > 2)
+    assert on_face.mean() < 0.001
+
+
+def test_the_same_key_gives_the_same_picture(renderer, person):
+    conditions = sample_conditions(0, person, 5)
+    first = renderer.render(person, conditions).image
+    renderer.render(sample_person(0, 4), sample_conditions(0, person, 6))
+    assert np.array_equal(first, renderer.render(person, conditions).image)
