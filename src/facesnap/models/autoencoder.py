@@ -28,7 +28,7 @@ class PatchAutoencoder(AutoencoderKL):  # type: ignore[misc, unused-ignore]
     Images (B, 3, H, W) in [-1, 1], H and W divisible by the factor; latents (B, latent_channels, H/8, W/8).
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator, unused-ignore]
     def __init__(
         self,
         block_out_channels: tuple[int, ...] = (12, 32, 64, 112),
@@ -40,7 +40,7 @@ class PatchAutoencoder(AutoencoderKL):  # type: ignore[misc, unused-ignore]
         shift_factor: float | None = None,
         force_upcast: bool = False,
     ) -> None:
-        config = dict(self.config)
+        config = self.config
         inner = tuple(block_out_channels[1:])
         super().__init__(
             in_channels=block_out_channels[0],
@@ -57,10 +57,11 @@ class PatchAutoencoder(AutoencoderKL):  # type: ignore[misc, unused-ignore]
             force_upcast=force_upcast,
             mid_block_add_attention=False,
         )
-        self._internal_dict = type(self._internal_dict)(config)  # AutoencoderKL's own arguments are not ours
+        self._internal_dict: Any = config  # AutoencoderKL registered its own arguments, which are not ours
 
     def _encode(self, x: Tensor) -> Tensor:
-        return super()._encode(F.pixel_unshuffle(x, 2))
+        moments: Tensor = super()._encode(F.pixel_unshuffle(x, 2))
+        return moments
 
     def _decode(self, z: Tensor, return_dict: bool = True) -> Any:
         image = F.pixel_shuffle(super()._decode(z).sample, 2)
