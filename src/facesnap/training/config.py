@@ -123,10 +123,10 @@ class MiniConfig(_Strict):
 #: Steps chosen so that each stage fits its share of about 8 hours on 2 cores, or of an hour on one card.
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "cpu": {
-        "vae": {"steps": 6000, "batch_size": 16, "learning_rate": 2e-3},
-        "clip": {"steps": 2000, "batch_size": 128},
+        "vae": {"steps": 5400, "batch_size": 16, "learning_rate": 2e-3},
+        "clip": {"steps": 1000, "batch_size": 128},
         "face": {"steps": 3000, "batch_size": 64},
-        "landmarks": {"steps": 5000, "batch_size": 64, "learning_rate": 2e-3},
+        "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "unet": {"steps": 20000, "batch_size": 64, "learning_rate": 6e-4},
         "adapter": {"steps": 6000, "batch_size": 32, "learning_rate": 5e-4},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 2000, "batch_size": 64},
