@@ -16,13 +16,8 @@ from PIL import Image
 
 from facesnap.cli import app
 from facesnap.core.identity import Identity
-from facesnap.core.weights import WEIGHTS, mini_folder
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "eileen_collins.jpg"
-
-needs_mini = pytest.mark.skipif(
-    not all(info.present for info in WEIGHTS), reason=f"mini's weights are not all in {mini_folder()} yet"
-)
 
 
 class Said(NamedTuple):
@@ -126,20 +121,20 @@ def test_gigantic_picture_is_refused_before_it_is_decoded(facesnap: Facesnap, tm
 # --- photographs without a usable face ---------------------------------------------------------------------------
 
 
-@needs_mini
+@pytest.mark.mini
 def test_no_face(facesnap: Facesnap, tmp_path: Path) -> None:
     ramp = np.linspace(40, 200, 320, dtype=np.uint8)
     Image.fromarray(np.stack([np.tile(ramp, (240, 1))] * 3, axis=-1)).save(tmp_path / "sky.png")
     _refused(facesnap, tmp_path / "sky.png", "no face")
 
 
-@needs_mini
+@pytest.mark.mini
 def test_face_that_is_too_small(facesnap: Facesnap, tmp_path: Path, photo: Image.Image) -> None:
     photo.resize((144, 144), Image.Resampling.LANCZOS).save(tmp_path / "small.png")
     _refused(facesnap, tmp_path / "small.png", "48")
 
 
-@needs_mini
+@pytest.mark.mini
 def test_of_several_faces_the_largest_is_taken_and_said(facesnap: Facesnap, tmp_path: Path, photo: Image.Image) -> None:
     both = Image.new("RGB", (820, 512), (120, 120, 120))
     both.paste(photo.resize((300, 300)), (0, 100))
@@ -154,7 +149,7 @@ def test_of_several_faces_the_largest_is_taken_and_said(facesnap: Facesnap, tmp_
     assert not np.array_equal(largest.face_embedding, other.face_embedding)
 
 
-@needs_mini
+@pytest.mark.mini
 def test_face_number_that_does_not_exist(facesnap: Facesnap, tmp_path: Path, photo: Image.Image) -> None:
     photo.save(tmp_path / "one.png")
     said, output = _enroll(facesnap, tmp_path / "one.png", "--face", 7)
@@ -192,7 +187,7 @@ VARIANTS: dict[str, tuple[Callable[[Image.Image, Path], None], float]] = {
 }
 
 
-@needs_mini
+@pytest.mark.mini
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_unusual_photographs_are_read(kind: str, facesnap: Facesnap, tmp_path: Path, photo: Image.Image) -> None:
     make, likeness = VARIANTS[kind]
@@ -214,7 +209,7 @@ def _generate(facesnap: Facesnap, folder: Path, *more: object, prompt: str = "a 
     return facesnap(*base, *who, *more)
 
 
-@needs_mini
+@pytest.mark.mini
 @pytest.mark.parametrize("prompt", ["", "  \n"])
 def test_empty_prompt(facesnap: Facesnap, tmp_path: Path, prompt: str) -> None:
     said = _generate(facesnap, tmp_path, prompt=prompt)
@@ -223,7 +218,7 @@ def test_empty_prompt(facesnap: Facesnap, tmp_path: Path, prompt: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@needs_mini
+@pytest.mark.mini
 def test_prompt_that_is_too_long_is_not_cut_silently(facesnap: Facesnap, tmp_path: Path) -> None:
     said = _generate(facesnap, tmp_path, prompt="a portrait of a person in a red jacket, " * 40)
     assert said.code == 2
@@ -231,7 +226,7 @@ def test_prompt_that_is_too_long_is_not_cut_silently(facesnap: Facesnap, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-@needs_mini
+@pytest.mark.mini
 @pytest.mark.parametrize("option", ["--adapter", "--base"])
 def test_unknown_adapter_or_base(option: str, facesnap: Facesnap, tmp_path: Path) -> None:
     said = _generate(facesnap, tmp_path, option, tmp_path / "no-such-folder")
@@ -249,7 +244,7 @@ def test_identity_file_that_is_none(facesnap: Facesnap, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@needs_mini
+@pytest.mark.mini
 def test_identity_made_with_other_encoders_is_refused_with_both_names(facesnap: Facesnap, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(PHOTO.read_bytes())
     _, mine = _accepted(facesnap, tmp_path / "photo.jpg")
@@ -286,7 +281,7 @@ def test_unwritable_output_is_found_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-@needs_mini
+@pytest.mark.mini
 def test_full_disk_leaves_no_partial_file(facesnap: Facesnap, tmp_path: Path) -> None:
     kept = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, kept[1]))  # as a disk with 2 KB left: writing more fails
@@ -299,7 +294,7 @@ def test_full_disk_leaves_no_partial_file(facesnap: Facesnap, tmp_path: Path) ->
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-@needs_mini
+@pytest.mark.mini
 def test_the_same_seed_gives_identical_files_with_their_settings(facesnap: Facesnap, tmp_path: Path) -> None:
     made = []
     for folder in ("first", "second"):

@@ -11,14 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from facesnap.core.weights import WEIGHTS, mini_folder
-
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-needs_mini = pytest.mark.skipif(
-    not all(info.present for info in WEIGHTS), reason=f"mini's weights are not all in {mini_folder()} yet"
-)
 
 
 def _blocks(language: str) -> list[str]:
@@ -46,7 +40,7 @@ def test_there_are_examples() -> None:
     assert _blocks("bash")
 
 
-@needs_mini
+@pytest.mark.mini
 @pytest.mark.parametrize("code", _blocks("python"))
 def test_python_examples_run(code: str, folder: Path) -> None:
     _run([sys.executable, "-c", code], folder)
@@ -54,7 +48,7 @@ def test_python_examples_run(code: str, folder: Path) -> None:
         assert (folder / name).stat().st_size > 0
 
 
-@needs_mini
+@pytest.mark.mini
 @pytest.mark.parametrize("script", _blocks("bash"))
 def test_command_line_examples_run(script: str, folder: Path) -> None:
     function = f'facesnap() {{ {shlex.quote(sys.executable)} -m facesnap.cli.app "$@"; }}\n'

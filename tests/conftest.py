@@ -1,0 +1,15 @@
+"""What all tests share: those marked ``mini`` run on the embedded model, and only where all of it is there."""
+
+import pytest
+
+from facesnap.core.weights import WEIGHTS, mini_folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [info.name for info in WEIGHTS if not info.present]
+    if not missing:
+        return
+    reason = f"{', '.join(missing)} not in {mini_folder()}: train them with `facesnap mini train`"
+    for item in items:
+        if item.get_closest_marker("mini"):
+            item.add_marker(pytest.mark.skip(reason=reason))

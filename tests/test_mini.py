@@ -1,0 +1,104 @@
+"""The embedded model as a whole, on the real photograph: every part of the paper takes part in what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facesnap import FaceSnap, Identity, Pose
+from facesnap.pipelines import facade
+
+PHOTO = Path(__file__).resolve().parents[1] / "examples" / "eileen_collins.jpg"
+PROMPT = "a portrait of a person in a red jacket"
+STEPS = 6
+
+pytestmark = pytest.mark.mini
+
+
+@pytest.fixture(scope="module")
+def snap() -> FaceSnap:
+    return FaceSnap.from_pretrained("mini", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def person(snap: FaceSnap) -> Identity:
+    return snap.enroll(PHOTO)
+
+
+def portrait(snap: FaceSnap, person: Identity, **options: object) -> np.ndarray:
+    settings: dict[str, object] = {"pose": Pose(yaw=10), "seed": 3, "num_inference_steps": STEPS, **options}
+    prompt = str(settings.pop("prompt", PROMPT))
+    return np.asarray(snap(prompt, person, **settings).images[0], dtype=np.float32)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def usual(snap: FaceSnap, person: Identity) -> np.ndarray:
+    return portrait(snap, person)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean absolute difference in grey levels (0 to 255)."""
+    return float(np.abs(a - b).mean())
+
+
+@contextmanager
+def silenced(*weights: torch.nn.Parameter) -> Iterator[None]:
+    """Weights at zero inside the block."""
+    kept = [w.detach().clone() for w in weights]
+    with torch.no_grad():
+        for weight in weights:
+            weight.zero_()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, value in zip(weights, kept, strict=True):
+                weight.copy_(value)
+
+
+def test_the_same_seed_gives_the_same_picture(snap: FaceSnap, person: Identity, usual: np.ndarray) -> None:
+    assert np.array_equal(portrait(snap, person), usual)
+    assert difference(portrait(snap, person, seed=4), usual) > 2
+
+
+def test_mixer_without_its_cross_attention_draws_someone_else(
+    snap: FaceSnap, person: Identity, usual: np.ndarray
+) -> None:
+    attention = snap.pipeline.mixer.cross_attention.out_proj
+    with silenced(attention.weight, attention.bias):
+        assert difference(portrait(snap, person), usual) > 1
+    assert np.array_equal(portrait(snap, person), usual)
+
+
+def test_blank_landmark_map_changes_the_picture(
+    snap: FaceSnap, person: Identity, usual: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = facade._as_control
+    monkeypatch.setattr(facade, "_as_control", lambda image: torch.zeros_like(drawn(image)))
+    assert difference(portrait(snap, person), usual) > 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"identity_scale": 0.0}, id="nobody"),
+        pytest.param({"landmark_scale": 0.0}, id="base alone"),
+        pytest.param({"pose": Pose(yaw=-20)}, id="another pose"),
+        pytest.param({"prompt": "a person with long black hair, blue background"}, id="another prompt"),
+    ],
+)
+def test_each_control_matters(snap: FaceSnap, person: Identity, usual: np.ndarray, change: dict[str, object]) -> None:
+    assert difference(portrait(snap, person, **change), usual) > 2
+
+
+def test_the_portrait_turns_as_asked(snap: FaceSnap, person: Identity) -> None:
+    turned = {}
+    for yaw in (-18, 18):
+        image = portrait(snap, person, pose=Pose(yaw=yaw), num_inference_steps=15)
+        turned[yaw] = snap.analyser.pose_from(image.astype(np.uint8)).yaw
+    assert turned[18] > turned[-18] + 15, turned
