@@ -80,7 +80,7 @@ class LandmarkConfig(StageConfig):
 
 
 class UnetConfig(StageConfig):
-    """The base text-to-image UNet, v-prediction. Attention at 8x8 only (and 4x4, in the middle): at 16x16 it took 40%."""
+    """The base text-to-image UNet, v-prediction. Attention at 8x8 and 4x4 only: at 16x16 it took 40% of the time."""
 
     block_out_channels: tuple[int, ...] = (96, 128, 144)
     attention: tuple[bool, ...] = (False, True, False)
