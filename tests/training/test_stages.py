@@ -63,3 +63,30 @@ def test_base_folder_is_a_stock_pipeline(tiny_run: Any) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(tiny_run.weights / "base", torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     assert pipeline("a portrait of a person", num_inference_steps=1).images[0].size == (64, 64)
+
+
+def test_decoder_stage_sharpens_without_touching_the_latents(tiny_run: Any, tmp_path: Path) -> None:
+    import shutil
+
+    from facesnap.training.config import DecoderConfig
+    from facesnap.training.loop import train
+    from facesnap.training.mini.decoder import DecoderStage
+
+    for part in ("base/vae", "face_encoder"):
+        shutil.copytree(tiny_run.weights / part, tmp_path / part)
+    config = DecoderConfig(steps=2, batch_size=2, bf16=False, warmup=1)
+    stage = DecoderStage(config, tiny_run.train, tiny_run.train, tmp_path, tiny_run.device)
+    losses = stage.loss(torch.Generator().manual_seed(0))
+    losses["fool"].backward(retain_graph=True)
+    assert all(p.grad is None for p in stage.critic.parameters())  # fooling the critic doesn't weaken it
+    losses["critic"].backward()
+    assert all(p.grad is not None for p in stage.critic.parameters())
+    stage.modules.zero_grad()
+    train("decoder", stage, config, tmp_path, seed=0, minutes=None, device=tiny_run.device, say=lambda _: None)
+    before, after = (load_vae(folder, tiny_run.device) for folder in (tiny_run.weights, tmp_path))
+    pictures = to_tensor(tiny_run.train.world.images[:2]) * 2 - 1
+    with torch.no_grad():
+        latents = [vae.encode(pictures).latent_dist.mean for vae in (before, after)]
+        decoded = [vae.decode(latents[0]).sample for vae in (before, after)]
+    assert torch.equal(*latents)
+    assert not torch.equal(*decoded)

@@ -51,6 +51,13 @@ class VaeConfig(StageConfig):
     gradient_weight: float = 0.5
 
 
+class DecoderConfig(StageConfig):
+    """A sharper decoder for the same latents; weights of the losses beside L1."""
+
+    feature_weight: float = 0.3
+    critic_weight: float = 0.03
+
+
 class ClipConfig(StageConfig):
     """Text encoder (its width is the UNet's cross-attention width) and image encoder E_c, contrastive."""
 
@@ -111,6 +118,7 @@ class MiniConfig(_Strict):
     seed: int = 0
     world: WorldConfig = WorldConfig()
     vae: VaeConfig = VaeConfig()
+    decoder: DecoderConfig = DecoderConfig()
     clip: ClipConfig = ClipConfig()
     face: FaceConfig = FaceConfig()
     landmarks: LandmarkConfig = LandmarkConfig()
@@ -127,6 +135,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "clip": {"steps": 1000, "batch_size": 128},
         "face": {"steps": 3000, "batch_size": 64},
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
+        "decoder": {"steps": 1500, "batch_size": 16, "learning_rate": 5e-4, "betas": (0.5, 0.99)},
         "unet": {"steps": 20000, "batch_size": 64, "learning_rate": 6e-4},
         "adapter": {"steps": 6000, "batch_size": 32, "learning_rate": 5e-4},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 2000, "batch_size": 64},
@@ -138,6 +147,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "clip": {"steps": 6000, "batch_size": 512},
         "face": {"steps": 10000, "batch_size": 256},
         "landmarks": {"steps": 10000, "batch_size": 256},
+        "decoder": {"steps": 8000, "batch_size": 64, "learning_rate": 5e-4, "betas": (0.5, 0.99)},
         "unet": {"steps": 40000, "batch_size": 256, "ema_decay": 0.9998},
         "adapter": {"steps": 20000, "batch_size": 128, "id_batch": 32, "learning_rate": 5e-4},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 5000, "batch_size": 256},

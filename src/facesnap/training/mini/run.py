@@ -15,12 +15,13 @@ import torch
 from facesnap.core.errors import UsageError
 from facesnap.core.weights import write_json
 from facesnap.landmarks.morphable import MORPHABLE_NAME, write_morphable
-from facesnap.training.config import MiniConfig, mini_config
+from facesnap.training.config import MiniConfig, StageConfig, mini_config
 from facesnap.training.loop import Report, Stage, train
 from facesnap.training.mini.adapter import AdapterStage
 from facesnap.training.mini.card import write_card
 from facesnap.training.mini.clip import ClipStage
 from facesnap.training.mini.data import Split
+from facesnap.training.mini.decoder import DecoderStage
 from facesnap.training.mini.face import FaceStage
 from facesnap.training.mini.landmarks import LandmarkStage
 from facesnap.training.mini.unet import UnetStage
@@ -69,6 +70,7 @@ STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
     "clip": lambda r: ClipStage(r.config.clip, r.train, r.val, r.weights, r.device, judge=False),
     "face": lambda r: FaceStage(r.config.face, r.train, r.val, r.weights, r.device, "face_encoder"),
     "landmarks": _landmarks,
+    "decoder": lambda r: DecoderStage(r.config.decoder, r.train, r.val, r.weights, r.device),
     "unet": lambda r: UnetStage(r.config.unet, r.train, r.val, r.weights, r.device),
     "adapter": lambda r: AdapterStage(r.config.adapter, r.train, r.weights, r.device, r.config.seed),
     "judge_face": lambda r: FaceStage(r.config.judge_face, r.judge, r.val, r.weights, r.device, "judge_face"),
@@ -111,8 +113,11 @@ def train_mini(
     for name in STAGES:
         if stages and name not in stages:
             continue
-        torch.manual_seed(seed)
         stage_config = getattr(config, name)
+        if done := finished(run, name, stage_config):
+            say(f"{name}: all {done} steps were done before")
+            continue
+        torch.manual_seed(seed)
         report = train(
             *(name, STAGES[name](run), stage_config, run.folder / "state"),
             seed=seed,
@@ -134,6 +139,14 @@ def render_world(folder: Path, config: MiniConfig) -> None:
     for split, count in people.items():
         where = (folder / "world", split, count, world.images_per_person, workers)
         render_split(*where, seed=world.seed, preset=world.preset, size=world.size)
+
+
+def finished(run: Run, name: str, config: StageConfig) -> int:
+    """How many steps a stage took if it has done all that its settings ask for, else 0."""
+    path = run.weights / "training.json"
+    stages = json.loads(path.read_text())["stages"] if path.exists() else {}
+    step = int(stages.get(name, {}).get("step", 0))
+    return step if step >= config.steps else 0
 
 
 def record(run: Run, preset: str, report: Report) -> None:

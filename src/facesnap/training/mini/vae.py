@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
@@ -52,12 +53,17 @@ class VaeStage(Stage):
         latents = torch.cat([self.vae.encode(chunk).latent_dist.mean for chunk in torch.split(images, 32)])
         whiten(self.vae, latents.mean((0, 2, 3)), latents.std((0, 2, 3)))
         save_half(self.vae, self.out / "base" / "vae")
-        check = to_tensor(self.check.world.images[:128]).to(self.device) * 2 - 1
-        errors = [
-            (self.vae.decode(self.vae.encode(c).latent_dist.mean).sample.clamp(-1, 1) - c).pow(2).mean((1, 2, 3)) / 4
-            for c in torch.split(check, 32)
-        ]
-        return {"val_psnr_db": round(float(-10 * torch.cat(errors).log10().mean()), 2)}
+        return {"val_psnr_db": psnr(self.vae, self.check.world.images[:128], self.device)}
+
+
+@torch.no_grad()
+def psnr(vae: PatchAutoencoder, images: np.ndarray, device: torch.device) -> float:
+    """Mean peak signal-to-noise ratio in dB over uint8 images (N, H, W, 3), through the posterior's mean."""
+    errors = []
+    for part in torch.split(to_tensor(images).to(device), 32):
+        decoded = vae.decode(vae.encode(part * 2 - 1).latent_dist.mean).sample.float() / 2 + 0.5
+        errors.append((decoded.clamp(0, 1) - part).pow(2).mean((1, 2, 3)))
+    return round(float(-10 * torch.cat(errors).log10().mean()), 2)
 
 
 def gradient_loss(image: Tensor, target: Tensor) -> Tensor:
