@@ -70,8 +70,13 @@ LATER_TRUST: Final = 0.25
 #: How likely a picture in which no cascade sees anything is a tight crop of a face.
 TIGHT_CROP_SCORE: Final = 0.1
 
-#: Where eyes, nose tip and mouth corners lie in a cascade's box, roughly, when it looks straight ahead.
-ROUGH_POINTS: Final = np.array([[0.27, 0.37], [0.73, 0.37], [0.50, 0.60], [0.31, 0.75], [0.69, 0.75]])
+#: Where the 72 landmarks' box lies in a cascade's: its longer side as a share of the cascade's, and how much further
+#: down its middle is (cascades see foreheads and miss chins). On 72 renders 0.86 +- 0.08 and 0.167 +- 0.04, alike for
+#: all cascades, on the example photograph 0.91 and 0.19. Uncorrected, E_3d's first look would be two standard
+#: deviations off the crops it was trained on.
+LANDMARK_SHARE, LANDMARK_DROP = 0.88, 0.17
+#: Where eyes, nose tip and mouth corners lie in that box, roughly, when the face looks straight ahead.
+ROUGH_POINTS: Final = np.array([[0.23, 0.16], [0.77, 0.16], [0.50, 0.42], [0.28, 0.60], [0.72, 0.60]])
 
 
 class HaarDetector:
@@ -125,7 +130,7 @@ class HaarDetector:
         return self._judge(picture, found, trust)
 
     def _run(self, cascade: Cascade, grey: np.ndarray) -> list[tuple[np.ndarray, float]]:
-        """Boxes (4,) and scores of one cascade."""
+        """Boxes (4,), around the landmarks, and scores of one cascade."""
         pixels = np.ascontiguousarray(grey[:, ::-1]) if cascade.mirrored else grey
         with self._lock:
             if cascade.file not in self._loaded:
@@ -137,7 +142,7 @@ class HaarDetector:
         for (x, y, w, h), count in zip(boxes, votes, strict=True):
             left = grey.shape[1] - x - w if cascade.mirrored else x
             box = np.array([left, y, left + w, y + h], dtype=np.float64)
-            results.append((box, float(count / (count + cascade.doubt))))
+            results.append((around_landmarks(box), float(count / (count + cascade.doubt))))
         return results
 
     def _judge(self, picture: np.ndarray, proposals: Sequence[Face], trust: float) -> list[Face]:
@@ -187,6 +192,14 @@ class HaarDetector:
             return []
         box = np.array([0, 0, width, height], dtype=np.float64)
         return self._judge(picture, [Face(box, np.empty((5, 2)), TIGHT_CROP_SCORE)], trust=0.5)
+
+
+def around_landmarks(box: np.ndarray) -> np.ndarray:
+    """A cascade's square box (4,) -> the square around the face's 72 landmarks, brows to chin, as E_3d expects it."""
+    centre, side = (box[:2] + box[2:]) / 2, box[3] - box[1]
+    centre = centre + [0.0, LANDMARK_DROP * side]
+    half = LANDMARK_SHARE * side / 2
+    return np.concatenate([centre - half, centre + half])
 
 
 def _joint(first: float, second: float) -> float:
