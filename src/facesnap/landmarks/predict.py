@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
 
 #: The default composition, which is also the portrait world's usual one: height of the frontal, neutral head's
-#: landmark box as a share of the picture's shorter side, and where its middle lies in the picture.
-FACE_HEIGHT: Final = 0.54
-FACE_CENTRE: Final = (0.5, 0.53)
+#: landmark box as a share of the picture's shorter side, and where its middle lies in the picture. (Means over 300
+#: of the world's pictures: 0.526 +- 0.036, and 0.516 +- 0.019 from the top.)
+FACE_HEIGHT: Final = 0.53
+FACE_CENTRE: Final = (0.5, 0.515)
 #: 1/cm: seen from 90 cm, as with an 85 mm portrait lens.
 INVERSE_DISTANCE: Final = 1 / 90
 
