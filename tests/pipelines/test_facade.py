@@ -283,6 +283,22 @@ def test_report_says_when_it_must_flatter_or_finds_no_face(snap: FaceSnap, me: I
     assert "no face" in str(none)
 
 
+def test_report_of_a_face_too_small_to_read_is_no_error(snap: FaceSnap, me: Identity) -> None:
+    snap.analyser.detector = FixedDetector((2, 2, 40, 40))
+    (told,) = snap("a face", me, seed=1).report
+    assert told.identity is None
+    assert "too small" in str(told)
+
+
+def test_report_of_several_faces_gives_no_advice_on_photographs(
+    snap: FaceSnap, me: Identity, caplog: pytest.LogCaptureFixture
+) -> None:
+    snap.analyser.detector = FixedDetector((0, 0, 60, 60), (2, 2, 56, 56))
+    (told,) = snap("a face", me, seed=1).report
+    assert told.identity is not None
+    assert not caplog.messages
+
+
 def test_latents_can_be_had_but_not_saved(snap: FaceSnap, me: Identity, tmp_path: Path) -> None:
     result = snap("a face", me, seed=1, output_type="latent")
     assert tuple(result.images.shape) == (1, 4, 8, 8)

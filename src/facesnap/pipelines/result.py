@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from facesnap import __version__
-from facesnap.core.errors import NoFaceError, UsageError
+from facesnap.core.errors import FaceTooSmallError, NoFaceError, UsageError
 from facesnap.core.images import save_png
 from facesnap.core.types import Pose
 from facesnap.faces.detect import FaceDetector
@@ -31,7 +31,7 @@ class LikenessReport:
         seed: of the picture.
         identity: cosine of the judge's vectors of picture and reference, in [-1, 1]; None if it can't be told.
         judge: ``name@hash`` of the network that judged.
-        pose_error: angle in degrees between the requested head rotation and the one found; None without a face.
+        pose_error: angle in degrees between the requested head rotation and the one found; None if no face can be read.
         expression_error: mean absolute difference of the 53 weights, in [0, 1]; None without a face.
         landmark_nme: mean distance from the requested landmarks in inter-ocular distances; None without a face.
         note: what to know about these numbers; empty if nothing.
@@ -88,9 +88,11 @@ class Judgement:
         """Measure a picture (H, W, 3) uint8."""
         judge = "none" if self.recogniser is None else self.recogniser.identifier
         try:
-            reading = read_face(self.detector, self.fitter, picture)
+            reading = read_face(self.detector, self.fitter, picture, face=0)  # the largest, without a remark
         except NoFaceError:
             return LikenessReport(seed, None, judge, None, None, None, "no face found in the picture")
+        except FaceTooSmallError:
+            return LikenessReport(seed, None, judge, None, None, None, "the face is too small to be measured")
         fitted = reading.fitted
         identity = None
         if self.recogniser is not None and self.vector is not None:
