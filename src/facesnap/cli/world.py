@@ -13,7 +13,7 @@ app = typer.Typer(help="Render the portrait world: labelled people that never li
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same people.")]
 Size = Annotated[int, typer.Option("--size", min=32, max=1024, help="Side of a picture, pixels.")]
-Preset = Annotated[str, typer.Option("--preset", help="Ranges of pose, light, framing: cpu or gpu.")]
+Preset = Annotated[str, typer.Option("--preset", help="Ranges of pose, light, framing: cpu (narrow) or full.")]
 
 
 @app.command("render")

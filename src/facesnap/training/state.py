@@ -45,7 +45,7 @@ class Ema:
 
 @dataclass
 class TrainState:
-    """A run at some step. ``seconds``: time trained so far, over all pieces. ``history``: loss summaries."""
+    """A run at some step. ``seconds``: time trained so far, over all pieces."""
 
     modules: nn.ModuleDict
     optimizer: torch.optim.Optimizer
