@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from facesnap.training.losses import NoiseSchedule
 from facesnap.training.mini.adapter import AdapterStage, jittered, other_pictures
+from facesnap.training.mini.data import aligned_crop
 
 
 @pytest.fixture
@@ -42,6 +44,31 @@ def test_a_closed_gate_leaves_the_diffusion_loss_alone(stage: AdapterStage) -> N
     losses = stage.loss(torch.Generator().manual_seed(0))
     assert "id" not in losses
     assert torch.equal(losses["loss"], losses["diff"])
+
+
+def test_the_noisiest_timesteps_are_trained_for_sampling_starts_there(stage: AdapterStage) -> None:
+    stage.config = stage.config.model_copy(update={"lambda_id": 0.0})
+    stage.schedule = NoiseSchedule(stage.schedule.alpha[-1:], stage.schedule.sigma[-1:])  # pure noise only
+    stage.loss(torch.Generator().manual_seed(0))["loss"].backward()
+    assert gradients(stage.ffrnet) > 0
+
+
+def test_a_dropped_face_often_comes_without_text_too(stage: AdapterStage) -> None:
+    rows = np.zeros(400, dtype=np.int64)
+    drop = torch.arange(400) < 200
+    stage.config = stage.config.model_copy(update={"text_dropout": 0.0})
+    states = stage._states(rows, drop, np.random.default_rng(0))
+    empty = (states == stage.texts.empty).all(dim=(1, 2))
+    assert 0.4 < float(empty[:200].float().mean()) < 0.6
+    assert not empty[200:].any()
+
+
+def test_crops_beyond_the_render_are_black_or_texture(tiny_run: Any) -> None:
+    def edge(textured: float) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        return aligned_crop(tiny_run.train, 0, rng, zoom=0.3, textured=textured, jitter=0.0)[:4]
+
+    assert edge(0.0).std() < 20 < edge(1.0).std()
 
 
 def test_blank_maps_and_a_silenced_mixer_change_the_outcome(stage: AdapterStage) -> None:

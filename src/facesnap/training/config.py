@@ -73,11 +73,12 @@ class ClipConfig(StageConfig):
 
 
 class FaceConfig(StageConfig):
-    """E_f (and the face judge): ArcFace margin in radians, logits' scale."""
+    """E_f (and the face judge): ArcFace margin in radians, growing in over ``ramp`` steps; logits' scale."""
 
     architecture: str = "FaceNet"
     scale: float = 32.0
     margin: float = 0.3
+    ramp: int = 1500
 
 
 class LandmarkConfig(StageConfig):

@@ -106,18 +106,24 @@ def crop_by(images: Tensor, matrices: Tensor, size: int) -> Tensor:
 class AngularMargin(nn.Module):
     """ArcFace's loss (Deng et al. 2019, eq. 3): the true class' angle grows by ``margin`` before the softmax.
 
-    ``scale * cos(theta + margin)`` for the true person, ``scale * cos(theta)`` for the others.
+    ``scale * cos(theta + margin)`` for the true person, ``scale * cos(theta)`` for the others. The margin grows in over
+    the first ``ramp`` calls: from the start, small networks don't get off the ground (docs/LOG.md).
     """
 
-    def __init__(self, people: int, dim: int, scale: float, margin: float) -> None:
+    calls: Tensor
+
+    def __init__(self, people: int, dim: int, scale: float, margin: float, ramp: int = 0) -> None:
         super().__init__()
+        self.ramp = ramp
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
         self.weight = nn.Parameter(0.01 * torch.randn(people, dim))
         self.scale, self.margin = scale, margin
 
-    def forward(self, embedding: Tensor, person: Tensor, margin_share: float = 1.0) -> Tensor:
-        """Loss of unit embeddings (B, D) for person indices (B,); ``margin_share`` lets the margin grow in."""
+    def forward(self, embedding: Tensor, person: Tensor) -> Tensor:
+        """Loss of unit embeddings (B, D) for person indices (B,)."""
         cosine = F.linear(embedding.float(), F.normalize(self.weight.float())).clamp(-1 + 1e-6, 1 - 1e-6)
-        margin = self.margin * margin_share
+        margin = self.margin * min(1.0, int(self.calls) / self.ramp) if self.ramp else self.margin
+        self.calls += 1
         sine = (1.0 - cosine**2).sqrt()
         shifted = cosine * math.cos(margin) - sine * math.sin(margin)
         # Past pi - margin the shifted cosine would rise again: fall back to a line, as ArcFace's authors do.

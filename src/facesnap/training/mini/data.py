@@ -13,7 +13,7 @@ from torch import Tensor
 from facesnap.core.images import similarity_crop
 from facesnap.faces.align import arcface_matrix
 from facesnap.landmarks.layout import five_points
-from facesnap.training.augment import photograph
+from facesnap.training.augment import grow_hidden_background, photograph
 from facesnap.world.shards import WorldData, read_shards
 
 
@@ -77,15 +77,28 @@ def aligned_crop(
     size: int = 112,
     zoom: float = 1.0,
     jitter: float = 0.03,
+    textured: float = 0.0,
 ) -> np.ndarray:
     """A face crop on ArcFace's template (see :mod:`facesnap.faces.align`) from exact points.
 
     With ``rng`` it is what a detector and a camera would make of it: points jittered by ``jitter`` of the eyes'
-    distance, mirrored half of the time, and augmented as a photograph. Without, it is exact.
+    distance, and augmented as a photograph; a share ``textured`` of crops has texture instead of black where it leaves
+    the render. Without, it is exact.
     """
     points = split.points5[row]
     if rng is not None:
         eyes = np.linalg.norm(points[0] - points[1])
         points = points + rng.normal(0, jitter * eyes, points.shape) + rng.normal(0, jitter * eyes, (1, 2))
-    crop = similarity_crop(split.world.images[row], arcface_matrix(points, size, zoom), size)
-    return crop if rng is None else photograph(crop, rng)
+    image, matrix = split.world.images[row], arcface_matrix(points, size, zoom)
+    if rng is None:
+        return similarity_crop(image, matrix, size)
+    if textured and rng.random() < textured:
+        return photograph(with_surroundings(image, matrix, size, rng), rng)
+    return photograph(similarity_crop(image, matrix, size), rng)
+
+
+def with_surroundings(image: np.ndarray, matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A similarity crop, with random texture instead of black where it leaves the render."""
+    crop = similarity_crop(image, matrix, size)
+    inside = similarity_crop(np.full_like(image, 255), matrix, size)
+    return np.where(inside > 127, crop, grow_hidden_background(crop, rng))

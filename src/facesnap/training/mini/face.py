@@ -25,7 +25,7 @@ class FaceStage(Stage):
         self.config, self.train, self.check, self.out, self.device, self.name = config, train, check, out, device, name
         self.network = build_network({"architecture": config.architecture, "name": f"mini-{name}"})
         settings: Any = self.network.config
-        self.head = AngularMargin(train.people, settings["dim"], config.scale, config.margin)
+        self.head = AngularMargin(train.people, settings["dim"], config.scale, config.margin, config.ramp)
         self.modules = nn.ModuleDict({"network": self.network, "head": self.head})
         self.person = torch.from_numpy(train.person_index)
 

@@ -19,7 +19,7 @@ from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.training.augment import grow_hidden_background, photograph
 from facesnap.training.config import LandmarkConfig
 from facesnap.training.loop import Stage
-from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor
+from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor, with_surroundings
 
 
 class LandmarkStage(Stage):
@@ -68,7 +68,7 @@ class LandmarkStage(Stage):
             crop, is_face = _no_face(image, points, size, rng), 0.0
         else:
             matrix = _jittered(matrix, size, rng)
-            crop, is_face = photograph(_with_surroundings(image, matrix, size, rng), rng), 1.0
+            crop, is_face = photograph(with_surroundings(image, matrix, size, rng), rng), 1.0
         rotation, camera = transform_head(
             matrix, rotation_matrix(*split.world.pose[row]), Camera(*(float(v) for v in split.world.camera[row]))
         )
@@ -108,13 +108,6 @@ def _jittered(matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.nda
     centre = np.array([size / 2, size / 2])
     scaled = np.column_stack([matrix[:, :2] * zoom, (matrix[:, 2] - centre) * zoom + centre + shift])
     return turned(scaled, float(rng.normal(0, 18)), centre)
-
-
-def _with_surroundings(image: np.ndarray, matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """The crop, with random texture instead of black where it leaves the render."""
-    crop = similarity_crop(image, matrix, size)
-    inside = similarity_crop(np.full_like(image, 255), matrix, size)
-    return np.where(inside > 127, crop, grow_hidden_background(crop, rng))
 
 
 def _no_face(image: np.ndarray, points: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
