@@ -33,11 +33,11 @@ from facesnap.training.mini.data import Split, aligned_crop, draw_rows, generato
 #: What ``facesnap generate`` uses unless told otherwise, by diffusers' names.
 DEFAULTS = {"num_inference_steps": 20, "guidance_scale": 3.0}
 
-#: All timesteps weigh the same (Lin et al. 2023). Min-SNR's weights, gamma 5, would be 2.0, 1.6, 0.4 and 0.03 on average
-#: over the four quarters and 0 at the last timestep: but there sampling starts, and there the landmark map is decided on.
+#: All timesteps weigh the same (Lin et al. 2023). Min-SNR's weights at gamma 5 are 2.0, 1.6, 0.4 and 0.03 on average
+#: over the four quarters, and 0 at the last timestep: but there sampling starts, and there pose is decided.
 GAMMA = 0.0
-#: Share of E_c's crops with texture where they leave the render. At E_c's zoom 19% of a crop does; on photographs there
-#: is a background instead, on the evaluation's renders black.
+#: Share of E_c's crops with texture where they leave the render. At E_c's zoom 19% of a crop does; on photographs
+#: there is a background instead, on the evaluation's renders black.
 TEXTURED = 0.5
 #: Share of the rows without a face that lose their text, too: the unguided half of the sampler's batch has neither.
 NEITHER = 0.5
