@@ -71,12 +71,6 @@ class Camera:
         width, height = size
         return Camera(self.scale * height, self.cx * width, self.cy * height, self.inverse_distance)
 
-    def in_crop(self, matrix: np.ndarray) -> Camera:
-        """The same camera after a similarity (2, 3) without rotation has been applied to the picture."""
-        zoom = float(matrix[0, 0])
-        centre = matrix[:, :2] @ np.array([self.cx, self.cy]) + matrix[:, 2]
-        return Camera(self.scale * zoom, float(centre[0]), float(centre[1]), self.inverse_distance)
-
 
 def rotation_matrix(yaw: float, pitch: float, roll: float) -> np.ndarray:
     """Head rotation (3, 3) for angles in degrees: ``Rz(-roll) @ Rx(-pitch) @ Ry(-yaw)``; columns act on x."""

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from facesnap.core.errors import InputError
-from facesnap.landmarks.layout import FROM_68
+from facesnap.landmarks.layout import HEAD_ORIGIN as ORIGIN_CM
+from facesnap.landmarks.morphable import landmark_vertices
 
 #: Origin of the head's space in the model's coordinates, cm.
-HEAD_ORIGIN = np.array([0.0, -0.26, 9.44], dtype=np.float32)
+HEAD_ORIGIN = np.array(ORIGIN_CM, dtype=np.float32)
 #: Where the head model is looked for when ``FACESNAP_ICT_FACEKIT`` is not set.
 DEFAULT_FILES = ("../shared/ict_facekit_light.npz",)
 ENVIRONMENT = "FACESNAP_ICT_FACEKIT"
@@ -122,7 +123,6 @@ def _build(data: dict[str, np.ndarray]) -> HeadModel:
         start += len(chosen)
     expression = data["expression"].astype(np.float32)[:, kept]
     moving = np.flatnonzero(np.abs(expression).max(axis=(0, 2)) > 1e-4)
-    landmarks = _landmarks72(data["mean"], data["landmarks68"])
     return HeadModel(
         mean=data["mean"][kept].astype(np.float32) - HEAD_ORIGIN,
         identity=data["identity"].astype(np.float32)[:, kept].reshape(len(data["identity"]), -1),
@@ -131,18 +131,5 @@ def _build(data: dict[str, np.ndarray]) -> HeadModel:
         triangles=np.concatenate(triangles).astype(np.int32),
         part_triangles=part_triangles,
         part_vertices=part_vertices,
-        landmarks=renumber[landmarks],
+        landmarks=renumber[landmark_vertices(data["mean"], data["landmarks68"])],
     )
-
-
-def _landmarks72(mean: np.ndarray, landmarks68: np.ndarray) -> np.ndarray:
-    """Model vertices (72,): the 68, and for the extra eye points the face vertex nearest the midpoint."""
-    face = mean[:9409]
-    points = []
-    for a, b in FROM_68:
-        if a == b:
-            points.append(int(landmarks68[a]))
-        else:
-            middle = (mean[landmarks68[a]] + mean[landmarks68[b]]) / 2
-            points.append(int(np.argmin(((face - middle) ** 2).sum(axis=1))))
-    return np.array(points, dtype=np.int64)

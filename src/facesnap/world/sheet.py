@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
 
-from facesnap.landmarks.layout import COLOURS, GROUPS
+from facesnap.landmarks.draw import overlay as draw_on
 
 
 def contact_sheet(
@@ -30,25 +27,6 @@ def contact_sheet(
         row = []
         for index in range(conditions):
             made = renderer.render(person, sample_conditions(seed, person, index, preset))
-            row.append(with_landmarks(made.image, np.array(made.labels["landmarks2d"])) if overlay else made.image)
+            row.append(draw_on(made.image, np.array(made.labels["landmarks2d"])) if overlay else made.image)
         rows.append(np.concatenate(row, axis=1))
     return np.concatenate(rows)
-
-
-def with_landmarks(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """A copy of a picture (S, S, 3) with landmarks (72, 2) as coloured dots."""
-    drawn = image.copy()
-    radius = max(1, round(0.006 * image.shape[0]))
-    for name, part in GROUPS.items():
-        for x, y in points[part]:
-            centre = (round((x - 0.5) * 16), round((y - 0.5) * 16))  # fixed point with 4 binary places
-            cv2.circle(drawn, centre, radius * 16, COLOURS[name], -1, cv2.LINE_AA, 4)
-    return drawn
-
-
-def save_sheet(path: str | Path, sheet: np.ndarray) -> None:
-    """Write a sheet as PNG (temporary name, then renamed)."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
-    temporary.replace(path)
