@@ -49,7 +49,7 @@ def demo(
     snap = FaceSnap.from_pretrained("mini", device=device)
     snap.pipeline.set_progress_bar_config(disable=True)
     person = snap.enroll(photo)
-    seen = snap.analyser.read(photo)
+    seen = snap.analyser.read(photo, face=0)  # the largest, as enrolled; said once
     reference = similarity_crop(seen.image, crop_matrix(seen.face.box, CELL, margin=1.8), CELL)
     strips = []
     with console.progress("portraits", len(PROMPTS) * len(POSES)) as step:
