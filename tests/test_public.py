@@ -39,3 +39,11 @@ def test_import_loads_no_torch() -> None:
     code = "import sys, facesnap, facesnap.core.types; facesnap.Pose; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_every_file_that_is_no_code_is_packaged() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["facesnap"]
+    package = ROOT / "src" / "facesnap"
+    packaged = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert not files - packaged
