@@ -76,7 +76,7 @@ class FaceConfig(StageConfig):
     """E_f (and the face judge): ArcFace margin in radians, growing in over ``ramp`` steps; logits' scale."""
 
     architecture: str = "FaceNet"
-    scale: float = 32.0
+    scale: float = 16.0
     margin: float = 0.3
     ramp: int = 1500
 
@@ -95,7 +95,7 @@ class UnetConfig(StageConfig):
     layers_per_block: int = 1
     heads: int = 4
     caption_dropout: float = 0.1
-    min_snr_gamma: float = 5.0
+    min_snr_gamma: float = 0.0
 
 
 class AdapterConfig(StageConfig):
@@ -134,7 +134,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "cpu": {
         "vae": {"steps": 5400, "batch_size": 16, "learning_rate": 2e-3},
         "clip": {"steps": 1000, "batch_size": 128},
-        "face": {"steps": 3000, "batch_size": 64},
+        "face": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "decoder": {"steps": 1500, "batch_size": 16, "learning_rate": 5e-4, "betas": (0.5, 0.99)},
         "unet": {"steps": 20000, "batch_size": 64, "learning_rate": 6e-4},

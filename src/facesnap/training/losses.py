@@ -116,7 +116,7 @@ class AngularMargin(nn.Module):
         super().__init__()
         self.ramp = ramp
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
-        self.weight = nn.Parameter(0.01 * torch.randn(people, dim))
+        self.weight = nn.Parameter(0.2 * torch.randn(people, dim))
         self.scale, self.margin = scale, margin
 
     def forward(self, embedding: Tensor, person: Tensor) -> Tensor:
