@@ -55,7 +55,7 @@ def test_out_of_range_is_refused(predictor: LandmarkPredictor, shape: np.ndarray
         predictor.predict(shape, Pose(camera=Camera(9.0, 100.0, 100.0)))
 
 
-def test_a_drivers_framing_keeps_relative_size_and_place(predictor: LandmarkPredictor, shape: np.ndarray) -> None:
+def test_a_given_camera_keeps_relative_size_and_place(predictor: LandmarkPredictor, shape: np.ndarray) -> None:
     driver = Camera(scale=12.0, cx=150.0, cy=260.0, inverse_distance=1 / 60)
     pose = Pose(yaw=10, camera=driver.relative((400, 500)))
     same = predictor.predict(shape, pose, (400, 500))
@@ -90,7 +90,9 @@ def test_shape_and_pose_come_from_a_photograph_of_any_kind(predictor: LandmarkPr
 
     photo = Image.new("L", (90, 120), 128)
     assert predictor.shape_of(photo).shape == (predictor.morphable.components,)
-    pose = predictor.pose_from(photo, np.array([20.0, 30.0, 70.0, 90.0]))
+    box = np.array([20.0, 30.0, 70.0, 90.0])
+    pose = predictor.pose_from(photo, box, keep_framing=True)
+    assert predictor.pose_from(photo, box) == pose.framed(None)
     assert pose.camera is not None
     assert 0 < pose.camera.scale < 1
     assert len(pose.expression) == 53

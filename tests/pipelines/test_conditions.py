@@ -57,7 +57,12 @@ def test_pose_from_image_reads_the_face_that_the_detector_finds(
     conditions._embedded_fitter.cache_clear()
     monkeypatch.setattr(conditions, "HaarDetector", lambda refine: analyser.detector)
     save_png(tmp_path / "driver.png", photo)
-    assert Pose.from_image(tmp_path / "driver.png") == analyser.pose_from(photo)
+    plain = Pose.from_image(tmp_path / "driver.png")
+    assert plain == analyser.pose_from(photo)
+    assert plain.camera is None
+    framed = Pose.from_image(tmp_path / "driver.png", keep_framing=True)
+    assert framed == analyser.read(photo).fitted.pose
+    assert framed.camera is not None
     monkeypatch.setattr(conditions, "HaarDetector", lambda refine: FixedDetector())
     with pytest.raises(NoFaceError, match=r"driver\.png"):
         Pose.from_image(tmp_path / "driver.png")

@@ -111,14 +111,29 @@ def test_nobody_in_particular_has_no_identity(snap: FaceSnap, me: Identity, phot
 
 def test_reference_drives_itself_in_the_default_composition(snap: FaceSnap, me: Identity, photo: np.ndarray) -> None:
     own = snap.analyser.pose_from(photo)
-    assert own.camera is not None
-    assert snap.pose_of(me) == own.framed(None)
-    assert snap.pose_of(me, photo) == own
+    assert own.camera is None
+    assert snap.pose_of(me) == own
     assert snap.pose_of(me, Pose(yaw=3)) == Pose(yaw=3)
     assert snap.pose_of(Identity.mean([me])) == Pose(), "an identity without photographs has no pose"
 
 
-def test_a_drivers_framing_is_kept(snap: FaceSnap, me: Identity) -> None:
+def test_a_driving_photo_gives_its_motion_not_its_framing(snap: FaceSnap, me: Identity, photo: np.ndarray) -> None:
+    """A face a fifth of the photograph's height moves the portrait, but doesn't shrink it."""
+    scene = np.full((450, 600, 3), 90, dtype=np.uint8)
+    scene[:160, :160] = photo  # the same face, now small and in a corner
+    driven = snap.pose_of(me, scene)
+    assert driven == snap.analyser.pose_from(scene)
+    spread = [np.ptp(snap.conditions(me, p, (64, 64)).landmarks[:, 1]) for p in (driven, scene)]
+    assert spread[0] == spread[1]
+    calm = np.ptp(snap.conditions(me, Pose(), (64, 64)).landmarks[:, 1])
+    assert spread[0] == pytest.approx(calm, rel=0.35)
+    framed = snap.analyser.pose_from(scene, keep_framing=True)
+    assert framed.camera is not None
+    assert framed.framed(None) == driven
+    assert snap.pose_of(me, framed) == framed, "who asks for the driver's framing gets it"
+
+
+def test_a_camera_given_is_kept(snap: FaceSnap, me: Identity) -> None:
     near, far = (Pose(camera=Camera(scale, 0.5, 0.5)) for scale in (0.05, 0.02))
     spread = [np.ptp(snap.conditions(me, pose, (64, 64)).landmarks[:, 1]) for pose in (near, far)]
     assert spread[0] == pytest.approx(2.5 * spread[1])

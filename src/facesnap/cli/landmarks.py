@@ -49,7 +49,7 @@ def landmarks(
     points, shown = reading.fitted.landmarks2d, reading.fitted.pose
     width, height = reading.image.shape[1], reading.image.shape[0]
     if changed:
-        shown = pose or analyser.pose_from(pose_from or photo)
+        shown = pose or analyser.pose_from(pose_from or photo)  # the default composition, as `generate` draws it
         width = height = size
         points = analyser.predictor.predict(reading.fitted.shape, shown, (width, height))
     picture = draw_on(reading.image, points) if overlay else draw_landmarks(points, (width, height))

@@ -94,8 +94,8 @@ class Pose:
     """Where a head looks and what its face does.
 
     ``yaw``, ``pitch``, ``roll``: degrees (signs: see this module). ``expression``: ARKit-named weights in
-    [0, 1]; presets such as ``smile`` may be named too, scaled by their amount. ``camera``: framing taken
-    from a driving photograph, relative to the picture's size (see :meth:`Camera.relative`), or None for the
+    [0, 1]; presets such as ``smile`` may be named too, scaled by their amount. ``camera``: framing, for
+    example a driving photograph's, relative to the picture's size (see :meth:`Camera.relative`), or None for the
     default composition.
 
     Raises:
@@ -134,11 +134,21 @@ class Pose:
         return replace(self, camera=camera)
 
     @staticmethod
-    def from_image(photo: object) -> Pose:
-        """Read pose and expression from a driving photograph (a path, PIL image or (H, W, 3) array)."""
+    def from_image(photo: object, keep_framing: bool = False) -> Pose:
+        """Read pose and expression from a driving photograph (a path, PIL image or (H, W, 3) array).
+
+        Args:
+            photo: whose largest face is read.
+            keep_framing: take the face's size and place in the photograph too. Without it, the portrait has the
+                default composition, which is what the embedded model draws best.
+
+        Raises:
+            ImageError, NoFaceError, FaceTooSmallError: the photo can't be used.
+            AdapterError: the embedded weights are missing.
+        """
         from facesnap.pipelines.conditions import pose_from_image  # core stays below: only this one call
 
-        return pose_from_image(photo)
+        return pose_from_image(photo, keep_framing)
 
 
 def _expand(expression: Mapping[str, float]) -> dict[str, float]:

@@ -63,16 +63,16 @@ class LandmarkPredictor:
         """Shape coefficients (K,), about N(0, 1), of the face on a photograph."""
         return self.fit(photo, box).shape
 
-    def pose_from(self, photo: ImageSource, box: np.ndarray | None = None) -> Pose:
-        """Pose, expression and framing of the face on a driving photograph."""
-        return self.fit(photo, box).pose
+    def pose_from(self, photo: ImageSource, box: np.ndarray | None = None, *, keep_framing: bool = False) -> Pose:
+        """Pose and expression of the face on a driving photograph; its framing too if ``keep_framing``."""
+        return self.fit(photo, box).driving(keep_framing)
 
     def predict(self, shape: np.ndarray, pose: Pose = FRONTAL, size: tuple[int, int] = (512, 512)) -> np.ndarray:
         """Recombine a source's shape with a driver's expression and pose, and project.
 
         Args:
             shape: (K,) shape coefficients of the reference.
-            pose: expression and angles, and maybe the driver's framing, which is then kept: the same relative size
+            pose: expression and angles, and maybe a camera, whose framing is then kept: the same relative size
                 and place in a picture of this size. Otherwise :func:`default_camera`'s composition.
             size: (width, height) of the picture.
 

@@ -103,9 +103,11 @@ class Analyser:
         """Identity of the person on one photo or several; see :func:`read_face` for ``face`` and errors."""
         return self.identity([self.read(photo, face) for photo in as_list(photos)])
 
-    def pose_from(self, photo: ImageSource, face: int | None = None) -> Pose:
-        """Pose, expression and framing of a driving photograph; see :func:`read_face` for ``face`` and errors."""
-        return self.read(photo, face).fitted.pose
+    def pose_from(self, photo: ImageSource, face: int | None = None, *, keep_framing: bool = False) -> Pose:
+        """Pose and expression of a driving photograph, and its framing if ``keep_framing`` (see
+        :meth:`FittedFace.driving`); see :func:`read_face` for ``face`` and errors.
+        """
+        return self.read(photo, face).fitted.driving(keep_framing)
 
 
 @dataclass(frozen=True)
@@ -173,14 +175,15 @@ def refine_with(fitter: FaceFitter) -> FaceRefiner:
     return refine
 
 
-def pose_from_image(photo: object) -> Pose:
-    """Pose, expression and framing of the largest face on a photograph, by the embedded encoders.
+def pose_from_image(photo: object, keep_framing: bool = False) -> Pose:
+    """Pose and expression (and framing, if asked for) of the largest face on a photograph, by the embedded encoders.
 
     Raises:
         As :func:`read_face`; AdapterError: the embedded weights are missing.
     """
     fitter = _embedded_fitter(mini_folder())
-    return read_face(HaarDetector(refine_with(fitter)), fitter, cast("ImageSource", photo)).fitted.pose
+    reading = read_face(HaarDetector(refine_with(fitter)), fitter, cast("ImageSource", photo))
+    return reading.fitted.driving(keep_framing)
 
 
 @lru_cache(maxsize=1)

@@ -138,7 +138,9 @@ class FaceSnap:
     def pose_of(self, identity: Identity, pose: Pose | ImageSource | None = None) -> Pose:
         """What a call's ``pose`` stands for.
 
-        A pose is itself, a photo is read, and None is the reference's own pose and expression in the default
+        A pose is itself (with its camera, if it has one). A photo gives pose and expression in the default
+        composition: usual photos show faces smaller than the model draws them; ``Pose.from_image(photo,
+        keep_framing=True)`` asks for its framing too. None is the reference's own pose and expression, in the default
         composition (straight and neutral if the identity comes from a file, which holds no pose).
         """
         if isinstance(pose, Pose):
