@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from facesnap.core.machine import machine
 from facesnap.evaluation import report
 from facesnap.evaluation.metrics import Interval
 from facesnap.evaluation.summary import Row
@@ -69,4 +70,4 @@ def test_the_sheet_puts_pictures_under_their_headings() -> None:
 
 
 def test_the_machine_is_named() -> None:
-    assert "cores" in report.machine("cpu")
+    assert "cores" in machine("cpu")

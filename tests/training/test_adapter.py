@@ -8,15 +8,16 @@ import torch
 from torch import nn
 
 from facesnap.training.losses import NoiseSchedule
-from facesnap.training.mini.adapter import AdapterStage, jittered, other_pictures
+from facesnap.training.mini.adapter import AdapterStage, _states
 from facesnap.training.mini.data import aligned_crop
+from facesnap.training.mini.pairs import Pairs, jittered
 
 
 @pytest.fixture
 def stage(tiny_run: Any) -> AdapterStage:
     torch.manual_seed(0)
     config = tiny_run.config.adapter.model_copy(update={"id_timestep": 1.0, "token_dropout": 0.0})
-    return AdapterStage(config, tiny_run.train, tiny_run.weights, tiny_run.device, seed=0)
+    return AdapterStage(config, tiny_run.train, tiny_run.train, tiny_run.weights, tiny_run.device, seed=0)
 
 
 def gradients(module: nn.Module) -> float:
@@ -56,9 +57,8 @@ def test_the_noisiest_timesteps_are_trained_for_sampling_starts_there(stage: Ada
 def test_a_dropped_face_often_comes_without_text_too(stage: AdapterStage) -> None:
     rows = np.zeros(400, dtype=np.int64)
     drop = torch.arange(400) < 200
-    stage.config = stage.config.model_copy(update={"text_dropout": 0.0})
-    states = stage._states(rows, drop, np.random.default_rng(0))
-    empty = (states == stage.texts.empty).all(dim=(1, 2))
+    states = _states(stage.pairs, rows, drop, np.random.default_rng(0), dropout=0.0)
+    empty = (states == stage.pairs.texts.empty).all(dim=(1, 2))
     assert 0.4 < float(empty[:200].float().mean()) < 0.6
     assert not empty[200:].any()
 
@@ -82,10 +82,10 @@ def test_blank_maps_and_a_silenced_mixer_change_the_outcome(stage: AdapterStage)
 
 
 def test_pairs_are_other_pictures_of_the_same_person(stage: AdapterStage) -> None:
-    rows = np.arange(len(stage.train))
-    others = other_pictures(stage.train, rows, np.random.default_rng(0))
+    rows = np.arange(len(stage.pairs.split))
+    others = stage.pairs.references(rows, np.random.default_rng(0))
     assert (others != rows).all()
-    assert (stage.train.person_index[others] == stage.train.person_index[rows]).all()
+    assert (stage.pairs.split.person_index[others] == stage.pairs.split.person_index[rows]).all()
 
 
 def test_jitter_is_small_and_leaves_its_input_alone() -> None:
@@ -99,7 +99,23 @@ def test_jitter_is_small_and_leaves_its_input_alone() -> None:
 def test_exported_adapter_names_its_encoders(stage: AdapterStage, tiny_run: Any) -> None:
     from facesnap.models.checkpoint import load_adapter
 
-    stage.export({"stage": "adapter"})
+    figures = stage.export({"stage": "adapter"})
+    assert {"val_diff", "val_id"} <= set(figures)
     adapter = load_adapter(tiny_run.weights / "adapter")
     assert adapter.config.encoders["face"] == stage.face.identifier
     assert set(adapter.config.encoders) >= {"face", "appearance", "landmarks"}
+
+
+def test_features_are_kept_and_belong_to_their_encoders(
+    stage: AdapterStage, tiny_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = (tiny_run.weights, stage.vae, stage.face, stage.appearance)
+    cache = tiny_run.folder / "state" / "adapter-features.safetensors"
+    assert cache.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.face, "encode", lambda crops: pytest.fail("computed again"))
+        again = Pairs.of(tiny_run.train, *frozen, views=1, seed=0, cache=cache)
+        assert torch.equal(again.features.f_clip, stage.pairs.features.f_clip)
+    monkeypatch.setattr(stage.face, "identifier", "another@encoder")
+    other = Pairs.of(tiny_run.train, *frozen, views=1, seed=1, cache=cache)
+    assert not torch.equal(other.features.f_id, stage.pairs.features.f_id)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,32 +114,6 @@ def contact_sheet(strips: Sequence[Strip], headings: Sequence[str], cell: int = 
                 sheet.paste(small, (column * cell, top))
         draw.text((3, top + cell + 2), _fit(strip.note, width - 6, draw), fill="black")
     return np.asarray(sheet)
-
-
-def machine(device: str) -> str:
-    """The machine in words: processor, cores this process may use, and the accelerator if one is used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    words = f"{_processor()}, {cores} cores"
-    if device.startswith("cuda"):
-        import torch
-
-        words += f", {torch.cuda.get_device_name(device)}"
-    return words
-
-
-def today() -> str:
-    """The date in UTC."""
-    return datetime.now(UTC).date().isoformat()
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from facesnap.core.errors import InputError, UsageError
+from facesnap.core.machine import machine, today
 from facesnap.evaluation import metrics, report
 from facesnap.evaluation.bench import Bench, assemble
 from facesnap.evaluation.methods import Task
@@ -157,7 +158,7 @@ def _facts(command: str, protocol: Protocol, bench: Bench, records: Sequence[Rec
     times = {name: [record.seconds[name] for record in records if name in record.seconds] for name in names}
     return {
         "command": command,
-        "date": report.today(),
+        "date": today(),
         "protocol": f"{protocol.suite}, version {protocol.version}",
         "people": f"{protocol.people} of the split {protocol.split!r}",
         "seed": protocol.seed,
@@ -165,7 +166,7 @@ def _facts(command: str, protocol: Protocol, bench: Bench, records: Sequence[Rec
         "steps": protocol.steps,
         "guidance scale": protocol.guidance_scale,
         "device": bench.device,
-        "machine": report.machine(bench.device),
+        "machine": machine(bench.device),
         **{f"seconds per portrait, {n} (median)": round(float(np.median(t)), 3) for n, t in times.items() if t},
         **{f"judge: {name}": signature for name, signature in bench.judges.items()},
         **{f"weights: {name}": signature for name, signature in bench.weights.items()},

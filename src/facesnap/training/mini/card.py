@@ -23,33 +23,36 @@ Made by `facesnap mini train --preset {preset} --seed {seed}`, every stage resum
 ({images} pictures each, {size} px, world seed {world_seed}); the judges from {judge_people} other people.
 People of the splits train, judge, val and test never overlap.
 
-| stage | steps | batch | seconds | losses (mean over the last tenth) | on people never trained on |
-|---|---|---|---|---|---|
+The settings of every stage are in [training.json](training.json).
+
+| stage | steps | batch | minutes | losses (last tenth) | on people never trained on | ended, on |
+|---|---|---|---|---|---|---|
 """
 
 
 def write_card(folder: Path, training: Mapping[str, Any]) -> None:
     """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``."""
-    config = training["config"]
-    world = config["world"]
+    world = training["world"]
     text = _HEADER.format(
         preset=training["preset"],
-        seed=config["seed"],
+        seed=training["seed"],
         people=world["train_people"],
         images=world["images_per_person"],
         size=world["size"],
         world_seed=world["seed"],
         judge_people=world["judge_people"],
     )
-    rows = [_row(config[name], report) for name, report in training["stages"].items()]
+    rows = [_row(report) for report in training["stages"].values()]
     parts = [f"- **{w.name}** (`{w.folder}`): {w.what}. {_megabytes(folder / w.folder)}" for w in WEIGHTS]
     write_atomic(folder / "MODEL_CARD.md", (text + "\n".join(rows) + "\n\n" + "\n".join(parts) + "\n").encode())
 
 
-def _row(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+def _row(report: Mapping[str, Any]) -> str:
     losses, figures = (", ".join(f"{k} {v:g}" for k, v in report[part].items()) for part in ("losses", "figures"))
     steps = f"{report['step']} of {report['steps']}"
-    return f"| {report['stage']} | {steps} | {config['batch_size']} | {report['seconds']:.0f} | {losses} | {figures} |"
+    size, minutes = report["config"]["batch_size"], f"{report['seconds'] / 60:.1f}"
+    when = f"{report['date']}, {report['machine']}"
+    return f"| {report['stage']} | {steps} | {size} | {minutes} | {losses} | {figures} | {when} |"
 
 
 def _megabytes(folder: Path) -> str:

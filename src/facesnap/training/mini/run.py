@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 from facesnap.core.errors import UsageError
+from facesnap.core.machine import machine, today
 from facesnap.core.weights import write_json
 from facesnap.landmarks.morphable import MORPHABLE_NAME, write_morphable
 from facesnap.training.config import MiniConfig, StageConfig, mini_config
@@ -72,7 +73,7 @@ STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
     "landmarks": _landmarks,
     "decoder": lambda r: DecoderStage(r.config.decoder, r.train, r.val, r.weights, r.device),
     "unet": lambda r: UnetStage(r.config.unet, r.train, r.val, r.weights, r.device),
-    "adapter": lambda r: AdapterStage(r.config.adapter, r.train, r.weights, r.device, r.config.seed),
+    "adapter": lambda r: AdapterStage(r.config.adapter, r.train, r.val, r.weights, r.device, r.config.seed),
     "judge_face": lambda r: FaceStage(r.config.judge_face, r.judge, r.val, r.weights, r.device, "judge_face"),
     "judge_clip": lambda r: ClipStage(r.config.judge_clip, r.judge, r.val, r.weights, r.device, judge=True),
 }
@@ -150,11 +151,13 @@ def finished(run: Run, name: str, config: StageConfig) -> int:
 
 
 def record(run: Run, preset: str, report: Report) -> None:
-    """Keep the stage's report beside the weights and write the model card anew."""
+    """Keep the stage's report and settings beside the weights and write the model card anew."""
     path = run.weights / "training.json"
     content = json.loads(path.read_text()) if path.exists() else {"stages": {}}
-    content |= {"preset": preset, "config": run.config.model_dump(mode="json")}
-    content["stages"][report.stage] = report.as_dict()
+    config = run.config.model_dump(mode="json")
+    content |= {"preset": preset, "seed": run.config.seed, "world": config["world"]}
+    about = {"machine": machine(str(run.device)), "date": today(), "config": config[report.stage]}
+    content["stages"][report.stage] = {**report.as_dict(), **about}
     write_json(path, content)
     write_card(run.weights, content)
 
