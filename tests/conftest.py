@@ -1,5 +1,9 @@
 """What all tests share: those marked ``mini`` run on the embedded model, and only where all of it is there."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import pytest
 
 from facesnap.core.weights import WEIGHTS, mini_folder
@@ -13,3 +17,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("mini"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def tiny_mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like the embedded model's, tiny and with random weights; tests must not change it."""
+    from tests.pipelines.random_mini import build  # heavy, and most tests don't need it
+
+    return build(tmp_path_factory.mktemp("mini"))
