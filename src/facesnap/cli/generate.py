@@ -67,6 +67,9 @@ def generate(
         raise UsageError("give either --reference PHOTO or --identity FILE")
     if identity is not None and face is not None:
         raise UsageError("--face chooses a face on a photo: it goes with --reference")
+    if not prompt.strip():
+        raise UsageError("the prompt is empty: say what the portrait shows")
+    options.check_model(base, adapter)
     pose = options.parse_pose(pose_from, yaw, pitch, roll, expression)
     options.check_photos(*(reference or []), pose_from)
     console.check_folder(output)

@@ -95,6 +95,20 @@ def parse_pose(
     return Pose(yaw or 0.0, pitch or 0.0, roll or 0.0, parse_expression(expression))
 
 
+def check_model(base: str, adapter: str | None) -> None:
+    """Refuse a base or an adapter that is neither a file, nor a folder, nor a hub id, before anything is loaded.
+
+    Raises:
+        AdapterError: there is no such base or adapter.
+    """
+    from facesnap.core.weights import find_local
+
+    if base != "mini":
+        find_local(base, "base model")
+    if adapter is not None:
+        find_local(adapter, "adapter")
+
+
 def check_photos(*photos: Path | None) -> None:
     """Read each photo once, so that an unusable file is refused before any model is loaded.
 

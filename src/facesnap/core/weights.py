@@ -62,10 +62,36 @@ WEIGHTS: Final[tuple[WeightInfo, ...]] = (
 )
 
 
+#: What a user may name by path or hub id, and in which forms.
+KINDS: Final[Mapping[str, str]] = {
+    "base model": "give mini, a diffusers folder, a .safetensors file or a hub id",
+    "adapter": "give a folder written by save_adapter, or a hub id",
+}
+
+
 def mini_folder() -> Path:
     """The embedded model's folder: ``$FACESNAP_MINI`` if set, else ``weights/mini`` inside the package."""
     override = os.environ.get("FACESNAP_MINI")
     return Path(override) if override else Path(__file__).resolve().parents[1] / "weights" / "mini"
+
+
+def find_local(name: str | Path, kind: str) -> Path | None:
+    """Where a model given by name lies on this machine; None for a hub id, which may have to be fetched.
+
+    Args:
+        name: a path or a hub id (``owner/name``).
+        kind: one of :data:`KINDS`.
+
+    Raises:
+        AdapterError: nothing lies there, and it can't be a hub id.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    text = str(name)
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not text.endswith(".safetensors"):
+        return None
+    raise AdapterError(f"no {kind} at {name}: {KINDS[kind]}")
 
 
 def sha256_12(path: str | Path) -> str:

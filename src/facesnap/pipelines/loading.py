@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from huggingface_hub import snapshot_download
 
 from facesnap.core.errors import AdapterError, UsageError
-from facesnap.core.weights import mini_folder, read_config
+from facesnap.core.weights import find_local, mini_folder, read_config
 
 # Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
 from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder
@@ -43,11 +43,8 @@ def find_base(base: str | Path) -> Path:
         if not folder.is_dir():
             raise AdapterError(f"the embedded model is not at {folder}: train it with `facesnap mini train`")
         return folder
-    path = Path(base).expanduser()
-    if path.exists():
+    if path := find_local(base, "base model"):
         return path
-    if not _is_hub_id(str(base)):
-        raise AdapterError(f"no base model at {base}: give mini, a diffusers folder, a .safetensors file or a hub id")
     try:
         return Path(DiffusionPipeline.download(str(base), use_safetensors=True))
     except Exception as error:  # the hub's client, its transport and diffusers share no base class
@@ -62,11 +59,8 @@ def find_adapter(adapter: str | Path | None) -> Path:
     """
     if adapter is None:
         return mini_folder() / "adapter"
-    path = Path(adapter).expanduser()
-    if path.exists():
+    if path := find_local(adapter, "adapter"):
         return path
-    if not _is_hub_id(str(adapter)):
-        raise AdapterError(f"no adapter at {adapter}: give a folder written by save_adapter, or a hub id")
     try:
         return Path(snapshot_download(str(adapter), allow_patterns=["*.json", "*.safetensors"]))
     except Exception as error:  # as above
@@ -146,10 +140,6 @@ def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
 def one_line(error: Exception) -> str:
     """An error's message on one line, cut to a readable length."""
     return (" ".join(str(error).split()) or type(error).__name__)[:300]
-
-
-def _is_hub_id(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(".safetensors")
 
 
 def _text_width(file: Path) -> int:
