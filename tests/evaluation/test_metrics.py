@@ -35,6 +35,30 @@ def test_a_paired_ratio_of_proportional_columns_is_exact() -> None:
     assert (ratio.value, ratio.low, ratio.high) == pytest.approx((3.0, 3.0, 3.0))
 
 
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    [  # Newcombe (1998), table I, method 3: the score interval, without continuity correction
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (20, 20, 0.8389, 1.0),  # the mirror of 0 of 20
+    ],
+)
+def test_wilson_interval_has_the_published_values(hits: int, count: int, low: float, high: float) -> None:
+    interval = metrics.wilson(np.array([1.0] * hits + [0.0] * (count - hits)))
+    assert interval.value == pytest.approx(hits / count)
+    assert (interval.low, interval.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert interval.count == count
+
+
+def test_wilson_leaves_out_what_was_not_measured_and_refuses_what_is_no_share() -> None:
+    assert metrics.wilson(np.array([1.0, np.nan, 0.0])).count == 2
+    assert metrics.wilson(np.array([np.nan])).count == 0
+    with pytest.raises(ValueError, match="hits"):
+        metrics.wilson(np.array([0.5]))
+
+
 def test_missing_becomes_the_worst_and_errors_are_capped() -> None:
     values = np.array([0.2, np.nan, 7.0])
     assert metrics.capped(values).tolist() == [0.2, 1.0, 1.0]

@@ -36,6 +36,15 @@ def test_identity(cells: dict[tuple[str, str], Interval]) -> None:
         assert [value(cells, key, c) for c in ("facesnap", "base", "real", "chance")] == [1, 0.25, 1, 0]
 
 
+def test_shares_have_an_interval_even_at_their_ends(cells: dict[tuple[str, str], Interval]) -> None:
+    assert cells["rank1", "facesnap"].high == 1
+    assert cells["rank1", "facesnap"].low == pytest.approx(0.5101, abs=1e-4)  # 4 of 4
+    assert cells["rank1_over_chance", "facesnap"].low == pytest.approx(4 * 0.5101, abs=1e-3)
+    for key, column in (("no_face", "facesnap"), ("no_face", "real"), ("refused", "base")):
+        assert (cells[key, column].value, cells[key, column].low) == (0, 0)
+        assert cells[key, column].high == pytest.approx(1 - 0.5101, abs=1e-4)
+
+
 def test_landmarks_and_pose(cells: dict[tuple[str, str], Interval]) -> None:
     assert [value(cells, "nme", c) for c in ("facesnap", "base", "real")] == pytest.approx([0.1, 0.4, 0.02])
     assert value(cells, "nme_ratio", "facesnap") == pytest.approx(4)

@@ -1,4 +1,4 @@
-"""The numbers: each metric's exact definition and source, with bootstrap intervals over people.
+"""The numbers: each metric's exact definition and source, with 95% intervals over people.
 
 A value that could not be measured (no face found, nothing generated) is NaN in every array here. It never
 drops out silently: :func:`capped` and :func:`floored` give it a bad value "over all", so that a miss can't help.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -41,6 +42,33 @@ def bootstrap_mean(values: np.ndarray, seed: int = 0) -> Interval:
         seed: of the resampling; one seed, one interval.
     """
     return _bootstrap((np.asarray(values, dtype=np.float64),), lambda parts: parts[0].mean(axis=-1), seed)
+
+
+def wilson(hits: np.ndarray) -> Interval:
+    """Share of people with its score interval (Wilson, 1927; 95%): right near 0% and 100% too, and never without width.
+
+    ``centre = (p + z^2 / 2n) / (1 + z^2 / n)``, ``half = z / (1 + z^2 / n) * sqrt(p (1 - p) / n + z^2 / 4n^2)``
+
+    Args:
+        hits: (N,) 1.0 or 0.0 per person; NaN = not measured, left out and not counted.
+
+    Raises:
+        ValueError: a value that is neither.
+    """
+    measured = np.asarray(hits, dtype=np.float64)
+    measured = measured[np.isfinite(measured)]
+    count = len(measured)
+    if count == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    if not np.isin(measured, (0.0, 1.0)).all():
+        raise ValueError("a share is of hits (1) and misses (0)")
+    share, z = float(measured.mean()), NormalDist().inv_cdf((1.0 + LEVEL) / 2.0)
+    shrink = 1.0 + z * z / count
+    centre = (share + z * z / (2 * count)) / shrink
+    half = z / shrink * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
+    # Exact at the ends, where rounding would leave 1e-17 beside the share itself.
+    low, high = 0.0 if share == 0 else centre - half, 1.0 if share == 1 else centre + half
+    return Interval(share, low, high, count)
 
 
 def bootstrap_ratio(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Interval:

@@ -28,14 +28,15 @@ HEADINGS = {
 }
 
 HOW_TO_READ = f"""\
-Every number is a mean over people with its {LEVEL:.0%} bootstrap interval ({RESAMPLES} resamples of people, seeded). No
-person here was seen in training. Reference, target and gallery are different renders of one person; the target's
-caption is the prompt; its pose, expression and framing with the reference's face shape are the requested landmark map.
+Every number is a mean over people with its {LEVEL:.0%} interval: for shares of people the score interval (Wilson,
+1927), otherwise a percentile bootstrap ({RESAMPLES} resamples of people, seeded). No person here was seen in training.
+Reference, target and gallery are different renders of one person; the target's caption is the prompt; its pose,
+expression and framing with the reference's face shape are the requested landmark map.
 All methods get the same prompts, seeds, steps and guidance. A picture is measured the way a user's photo is read: the
 detector finds the face, E_3d reads it. A face that is not found scores as a miss, and never drops out.
 
 - **rank-1 identification**: share of portraits whose nearest face, in a gallery of one other real render per person,
-  is the right person's. A miss is a failure. The interval resamples the portraits; the gallery stays.
+  is the right person's. A miss is a failure. The interval is over the portraits; the gallery stays.
 - **FaceSim**: cosine of the face judge's embeddings; a miss counts {COSINE_FLOOR:g}. Its chance: renders of two people.
 - **landmark NME**: mean distance of the 72 landmarks that E_3d finds from the requested ones, in percent of the
   requested outer eye corners' distance. E_3d also drove the request, so its own error on real renders stands below it.

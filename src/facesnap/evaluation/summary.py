@@ -95,7 +95,7 @@ def summarise(records: Sequence[Record], texts: np.ndarray, methods: Sequence[st
 
 def _identity_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
     gallery, count = columns.gallery(), len(columns.records)
-    hits = {name: columns.interval(rank1_hits(columns, picture, gallery)) for name, picture in pictures.items()}
+    hits = {name: metrics.wilson(rank1_hits(columns, picture, gallery)) for name, picture in pictures.items()}
     chance = Interval(1 / count, 1 / count, 1 / count, count)
     rows = [Row("rank1", "rank-1 identification", "%", "higher", {**hits, CHANCE: chance})]
     reference, target = columns.take("reference", "embedding"), columns.take("target", "embedding")
@@ -170,7 +170,7 @@ def _prompt_row(columns: Columns, pictures: Mapping[str, str], texts: np.ndarray
 
 def _failure_rows(columns: Columns, pictures: Mapping[str, str], methods: Sequence[str]) -> list[Row]:
     def share(flags: Sequence[bool]) -> Interval:
-        return columns.interval(np.array(flags, dtype=np.float64))
+        return metrics.wilson(np.array(flags, dtype=np.float64))
 
     no_face = {
         name: share([picture in r.seen and not r.seen[picture].found for r in columns.records])
@@ -188,7 +188,7 @@ def _ratio_rows(columns: Columns, methods: Sequence[str]) -> list[Row]:
     gallery, count = columns.gallery(), len(columns.records)
     times, below = {}, {}
     for name in methods:
-        hits = columns.interval(rank1_hits(columns, name, gallery))
+        hits = metrics.wilson(rank1_hits(columns, name, gallery))
         times[name] = Interval(hits.value * count, hits.low * count, hits.high * count, hits.count)
         if name != BASE and BASE in methods:
             errors = [metrics.capped(nme_of(columns, method)) for method in (BASE, name)]
