@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import resource
 import subprocess
 import sys
+import tomllib
 import warnings
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from facesnap import __version__
 from facesnap.cli import app, console, doctor
+from facesnap.core import lazy
 from facesnap.core.errors import FaceSnapError, InputError, OutputError, UsageError
 
 HELP_LIMIT = 0.5  # seconds
@@ -154,6 +158,39 @@ def test_doctor_says_what_is_missing(
     monkeypatch.setenv("FACESNAP_MINI", str(tmp_path))
     assert app.run(["doctor"]) == 0
     assert "missing" in capsys.readouterr().out
+
+
+def test_doctor_knows_the_extras_and_what_they_bring() -> None:
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    brought = {name: [re.split("[>=<]", need)[0] for need in needs] for name, needs in extras.items() if name != "dev"}
+    assert brought == {name: [module] for name, (module, _) in doctor.EXTRAS.items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extras"),
+    [
+        (["mini", "train", "-o", "run"], "train,world"),
+        (["evaluate", "-o", "out", "--work", "work"], "world"),
+        (["world", "render", "-o", "out"], "world"),
+        (["world", "sheet", "-o", "out.png"], "world"),
+    ],
+)
+def test_a_command_names_all_extras_that_it_lacks(
+    arguments: list[str],
+    extras: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def import_module(name: str) -> ModuleType:
+        raise ImportError(f"no module named {name}")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lazy, "importlib", SimpleNamespace(import_module=import_module))
+    assert app.run(arguments) == 2
+    assert f'pip install "facesnap[{extras}]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["new/deep", "."])

@@ -17,15 +17,11 @@ LIBRARIES: Final = (
     *("typer", "rich"),
 )
 
-#: Extra -> a module that it brings, and what it is for.
+#: Extra -> the module that it brings, and what it is for.
 EXTRAS: Final = {
     "onnx": ("onnxruntime", "other face encoders, as ONNX files"),
-    "train": ("accelerate", "training full-size adapters"),
-    "world": ("moderngl", "rendering the portrait world"),
-    "eval": ("skimage", "evaluation"),
-    "ray": ("ray", "work on many machines"),
-    "ui": ("gradio", "the page in the browser"),
-    "serve": ("fastapi", "the server"),
+    "train": ("pydantic", "training mini"),
+    "world": ("moderngl", "rendering the portrait world, for training and evaluation"),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from facesnap.cli import console
+from facesnap.core.lazy import require
 
 
 def evaluate(
@@ -31,6 +32,9 @@ def evaluate(
 ) -> None:
     """Measure likeness, landmarks and prompt-following on people that training never saw."""
     console.check_folder(output)
+    shards = renders or (work or Path("runs") / f"evaluate-{suite}") / "renders"
+    if not any(shards.rglob("*.tar")):  # they are to be rendered
+        require("moderngl", "world")
     from facesnap.evaluation.run import evaluate as run_suite
 
     report = run_suite(

@@ -9,7 +9,7 @@ import typer
 
 from facesnap.cli import console
 from facesnap.core.errors import UsageError
-from facesnap.core.lazy import require
+from facesnap.core.lazy import require_all
 
 app = typer.Typer(help="Train mini, the embedded model, from rendered people.", no_args_is_help=True)
 
@@ -41,7 +41,8 @@ def train(
     """Train the stages of mini. Each can be stopped and taken up again."""
     overrides = dict(_setting(word) for word in settings or [])
     console.check_folder(output)
-    require("pydantic", "train")
+    rendered = any((output / "world").rglob("*.tar"))  # elsewhere, perhaps, where OpenGL is
+    require_all({"pydantic": "train"} if rendered else {"pydantic": "train", "moderngl": "world"})
     from facesnap.training.mini import train_mini
 
     train_mini(output, stages or None, preset, minutes, device, seed, overrides, say=console.say)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from facesnap.cli import console
+from facesnap.core.lazy import require
 
 app = typer.Typer(help="Render the portrait world: labelled people that never lived.", no_args_is_help=True)
 
@@ -31,6 +32,7 @@ def render(
 ) -> None:
     """Render labelled people into shards: picture, caption, attributes, 72 landmarks, boxes."""
     console.check_folder(output)
+    require("moderngl", "world")
     from facesnap.world.shards import render_split
 
     print(render_split(output, split, people, images, workers, seed, preset, size))
@@ -48,6 +50,7 @@ def sheet(
 ) -> None:
     """Look at the world: one row per person, each picture another moment."""
     console.check_file(output)
+    require("moderngl", "world")
     from facesnap.core.images import save_png
     from facesnap.world.sheet import contact_sheet
 
