@@ -82,7 +82,9 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-core
 $(SHEET): $(VENV)/.stamp-core $(SOURCES) $(PHOTO)
 	$(BIN)/facesnap demo --photo $(PHOTO) --output $(dir $@) >/dev/null
 
-# Software OpenGL for the portrait world's tests; they skip, and say so, where it is missing.
-gl:
+# Software OpenGL and the head model, for the portrait world's tests; they skip, and say so, where one is missing.
+gl: $(VENV)/.stamp-dev ## what rendering needs: its extra and software OpenGL; says what is missing
 	@dpkg -s $(GL) >/dev/null 2>&1 || $(call apt,$(GL)) || \
 		echo "no software OpenGL ($(GL)): the portrait world's tests will be skipped"
+	@$(BIN)/python -c 'from facesnap.world.head import find_head_file; find_head_file()' 2>/dev/null || \
+		echo "no ICT-FaceKit head model (FACESNAP_ICT_FACEKIT, see docs/METHOD.md): the portrait world's tests will be skipped"
