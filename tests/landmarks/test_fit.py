@@ -17,17 +17,13 @@ from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.fit import (
     LOSS_WEIGHTS,
     FaceFitter,
-    Fit,
     FitTargets,
-    LandmarkNet,
     fit_losses,
-    landmarks2d,
-    project,
     total_loss,
 )
 from facesnap.landmarks.fit import geodesic as geodesic_angle
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
-from facesnap.landmarks.net import rotation_from_6d
+from facesnap.landmarks.net import Fit, LandmarkNet, landmarks2d, project, rotation_from_6d
 
 
 def example(morphable: MorphableLandmarks, seed: int) -> tuple[Tensor, FitTargets]:

@@ -7,9 +7,10 @@ import torch
 from facesnap.core.errors import UsageError
 from facesnap.core.types import Camera, Pose
 from facesnap.landmarks.crop import landmark_box
-from facesnap.landmarks.fit import FaceFitter, LandmarkNet
+from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.layout import COLOURS, inter_ocular
 from facesnap.landmarks.morphable import MorphableLandmarks
+from facesnap.landmarks.net import LandmarkNet
 from facesnap.landmarks.predict import LandmarkPredictor
 
 

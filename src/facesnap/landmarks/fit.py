@@ -1,6 +1,6 @@
 """E_3d in use and in training: a face on a photograph -> coefficients, pose and camera; and the losses for it.
 
-The network itself is in :mod:`facesnap.landmarks.net`; its public names are here too.
+The network itself is in :mod:`facesnap.landmarks.net`.
 """
 
 from __future__ import annotations
@@ -24,27 +24,11 @@ from facesnap.landmarks.crop import MARGIN, apply, face_crop, inverted, landmark
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
 from facesnap.landmarks.net import (
     CROP_SIDE_CM,
-    DEFAULT_CONFIG,
     MAX_INVERSE_DISTANCE,
     Fit,
-    LandmarkNet,
-    landmarks2d,
-    project,
 )
-
-__all__ = [
-    "DEFAULT_CONFIG",
-    "LOSS_WEIGHTS",
-    "FaceFitter",
-    "Fit",
-    "FitTargets",
-    "FittedFace",
-    "LandmarkNet",
-    "fit_losses",
-    "landmarks2d",
-    "project",
-    "total_loss",
-]
+from facesnap.landmarks.net import LandmarkNet as LandmarkNet
+from facesnap.landmarks.net import landmarks2d as landmarks2d
 
 #: What each loss counts in :func:`total_loss`: landmarks and rotation lead, shape and expression are not drowned.
 LOSS_WEIGHTS: Final[dict[str, float]] = {
