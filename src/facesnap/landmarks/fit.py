@@ -22,13 +22,7 @@ from facesnap.core.types import MAX_ANGLE, Camera, Pose, euler_angles
 from facesnap.core.weights import load_module, mini_folder
 from facesnap.landmarks.crop import MARGIN, apply, face_crop, inverted, landmark_box, transform_head, turned
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
-from facesnap.landmarks.net import (
-    CROP_SIDE_CM,
-    MAX_INVERSE_DISTANCE,
-    Fit,
-)
-from facesnap.landmarks.net import LandmarkNet as LandmarkNet
-from facesnap.landmarks.net import landmarks2d as landmarks2d
+from facesnap.landmarks.net import CROP_SIDE_CM, MAX_INVERSE_DISTANCE, Fit, LandmarkNet, landmarks2d
 
 #: What each loss counts in :func:`total_loss`: landmarks and rotation lead, shape and expression are not drowned.
 LOSS_WEIGHTS: Final[dict[str, float]] = {

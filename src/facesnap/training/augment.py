@@ -91,9 +91,9 @@ def photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def grow_hidden_background(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random texture (H, W, 3) of the picture's size: what surrounds a face that fills its render."""
-    height, width = image.shape[:2]
+def texture(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Random texture (H, W, 3): what surrounds a face that fills its render."""
+    height, width = shape[:2]
     coarse = rng.integers(0, 256, (int(rng.integers(2, 12)), int(rng.integers(2, 12)), 3), dtype=np.uint8)
     smooth = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=smooth))

@@ -13,7 +13,7 @@ from torch import Tensor
 from facesnap.core.images import similarity_crop
 from facesnap.faces.align import arcface_matrix
 from facesnap.landmarks.layout import five_points
-from facesnap.training.augment import grow_hidden_background, photograph
+from facesnap.training.augment import photograph, texture
 from facesnap.world.shards import WorldData, read_shards
 
 
@@ -101,4 +101,4 @@ def with_surroundings(image: np.ndarray, matrix: np.ndarray, size: int, rng: np.
     """A similarity crop, with random texture instead of black where it leaves the render."""
     crop = similarity_crop(image, matrix, size)
     inside = similarity_crop(np.full_like(image, 255), matrix, size)
-    return np.where(inside > 127, crop, grow_hidden_background(crop, rng))
+    return np.where(inside > 127, crop, texture(crop.shape, rng))

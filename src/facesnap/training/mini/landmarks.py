@@ -13,10 +13,11 @@ from facesnap.core.images import crop_matrix, similarity_crop
 from facesnap.core.types import Camera, rotation_matrix
 from facesnap.core.weights import save_module
 from facesnap.landmarks.crop import MARGIN, apply, landmark_box, transform_head, turned
-from facesnap.landmarks.fit import FitTargets, LandmarkNet, fit_losses, landmarks2d, total_loss
+from facesnap.landmarks.fit import FitTargets, fit_losses, total_loss
 from facesnap.landmarks.layout import inter_ocular
 from facesnap.landmarks.morphable import MorphableLandmarks
-from facesnap.training.augment import grow_hidden_background, photograph
+from facesnap.landmarks.net import LandmarkNet, landmarks2d
+from facesnap.training.augment import photograph, texture
 from facesnap.training.config import LandmarkConfig
 from facesnap.training.loop import Stage
 from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor, with_surroundings
@@ -114,7 +115,7 @@ def _no_face(image: np.ndarray, points: np.ndarray, size: int, rng: np.random.Ge
     """Texture, a corner of the picture, or a part of the face far too large to be one."""
     kind = rng.integers(3)
     if kind == 0:
-        crop = grow_hidden_background(np.zeros((size, size, 3), np.uint8), rng)
+        crop = texture((size, size, 3), rng)
     elif kind == 1:
         side = float(rng.uniform(0.2, 0.4) * image.shape[0])
         corner = rng.integers(0, 2, 2) * (image.shape[0] - side)
