@@ -147,7 +147,7 @@ def test_doctor_tells_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["facesnap"] == __version__
     assert any(device.startswith("cpu") for device in found["devices"])
-    assert {"base", "face_encoder", "ffrnet"} <= {weight["name"] for weight in found["weights"]}
+    assert {"unet", "face_encoder", "ffrnet"} <= {weight["name"] for weight in found["weights"]}
     assert all(weight["licence"] for weight in found["weights"])
     assert all(len(weight["sha256"]) == 12 for weight in found["weights"] if weight["present"])
 

@@ -51,7 +51,9 @@ class WeightInfo:
 
 #: What ``mini`` consists of, in the order in which it is trained.
 WEIGHTS: Final[tuple[WeightInfo, ...]] = (
-    WeightInfo("base", "base", _OWN_LICENCE, "text-to-image model: UNet, VAE, text encoder"),
+    WeightInfo("vae", "base/vae", _OWN_LICENCE, "VAE of the base"),
+    WeightInfo("text_encoder", "base/text_encoder", _OWN_LICENCE, "text encoder of the base"),
+    WeightInfo("unet", "base/unet", _OWN_LICENCE, "UNet of the base, text-to-image"),
     WeightInfo("face_encoder", "face_encoder", _OWN_LICENCE, "E_f: face recogniser"),
     WeightInfo("image_encoder", "image_encoder", _OWN_LICENCE, "E_c: image encoder"),
     WeightInfo("landmarks", "landmarks", _OWN_LICENCE, "E_3d and the 72-landmark morphable model"),

@@ -40,8 +40,8 @@ def find_base(base: str | Path) -> Path:
     """
     if str(base) == "mini":
         folder = mini_folder() / "base"
-        if not folder.is_dir():
-            raise AdapterError(f"the embedded model is not at {folder}: train it with `facesnap mini train`")
+        if not (folder / "model_index.json").is_file():
+            raise AdapterError(f"the embedded model is not (whole) at {folder}: train it with `facesnap mini train`")
         return folder
     if path := find_local(base, "base model"):
         return path
