@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.pipelines.conftest import FixedDetector, tiny_mini  # noqa: F401 (a fixture)
+from tests.pipelines.conftest import FixedDetector
 
 from facesnap.core.errors import UsageError
 from facesnap.core.types import Pose
@@ -20,7 +20,7 @@ from facesnap.evaluation.protocol import Trial
 
 
 @pytest.fixture
-def bench(tiny_mini: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:  # noqa: F811
+def bench(tiny_mini: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("FACESNAP_MINI", str(tiny_mini))
     clip = SimpleNamespace(signature="clip@000000000000", folder=tiny_mini / "judge_clip")
     monkeypatch.setattr(ClipJudge, "from_pretrained", lambda device: clip)
