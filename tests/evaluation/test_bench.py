@@ -53,7 +53,7 @@ def test_what_it_runs_on_is_recorded(bench: Bench) -> None:
     assert (bench.size, bench.default_steps, bench.default_guidance) == (32, 2, 3.0)
     assert bench.encoders["face"].startswith("tiny-face@")
     assert bench.judges["likeness"].startswith("tiny-judge@")
-    assert {"base", "ffrnet", "mixer", "landmarks"} <= bench.weights.keys()
+    assert {"unet", "vae", "ffrnet", "mixer", "landmarks"} <= bench.weights.keys()
 
 
 def test_the_conditioning_encoder_may_not_be_the_judge(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
