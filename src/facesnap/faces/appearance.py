@@ -15,7 +15,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from facesnap.core.errors import AdapterError
 from facesnap.core.weights import read_config, read_json, sha256_12, write_json
-from facesnap.faces.align import stack_crops
+from facesnap.faces.batches import encode_crops
 
 PREPROCESSOR_NAME: Final = "preprocessor_config.json"
 
@@ -25,7 +25,6 @@ CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
 #: How much of the surroundings E_c's crop shows: ``align(image, points5, zoom=ZOOM)``.
 ZOOM: Final = 0.7
-BATCH: Final = 32
 
 
 class AppearanceEncoder:
@@ -89,12 +88,7 @@ class AppearanceEncoder:
         Raises:
             InputError: crops of another shape or type.
         """
-        batch = torch.from_numpy(stack_crops(crops)).permute(0, 3, 1, 2)
-        with torch.inference_mode():
-            parts = [
-                self.tokens(part.to(self.device).float() / 255).cpu() for part in torch.split(batch, BATCH) if len(part)
-            ]
-        return torch.cat(parts).numpy() if parts else np.empty((0, *self.shape), dtype=np.float32)
+        return encode_crops(self.tokens, crops, self.device, self.shape)
 
 
 def save_preprocessor(folder: str | os.PathLike[str], size: int) -> None:

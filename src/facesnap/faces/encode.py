@@ -15,11 +15,10 @@ from facesnap.core.errors import AdapterError
 from facesnap.core.lazy import require
 from facesnap.core.weights import MODEL_NAME, load_module, read_config, sha256_12
 from facesnap.faces.align import stack_crops
+from facesnap.faces.batches import BATCH, encode_crops
 from facesnap.faces.networks import FaceNet, PatchFaceNet, build_network
 
 __all__ = ["FaceEncoder", "FaceNet", "FaceRecogniser", "OnnxFaceEncoder", "PatchFaceNet"]
-
-BATCH = 32
 
 
 class FaceRecogniser(Protocol):
@@ -70,12 +69,7 @@ class FaceEncoder:
         Raises:
             InputError: crops of another shape or type.
         """
-        batch = torch.from_numpy(stack_crops(crops)).permute(0, 3, 1, 2)
-        with torch.inference_mode():
-            parts = [
-                self.embed(part.to(self.device).float() / 255).cpu() for part in torch.split(batch, BATCH) if len(part)
-            ]
-        return torch.cat(parts).numpy() if parts else np.empty((0, self.dim), dtype=np.float32)
+        return encode_crops(self.embed, crops, self.device, (self.dim,))
 
 
 class OnnxFaceEncoder:

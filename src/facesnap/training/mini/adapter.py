@@ -28,9 +28,6 @@ from facesnap.training.mini.pairs import Pairs
 #: What ``facesnap generate`` uses unless told otherwise, by diffusers' names.
 DEFAULTS = {"num_inference_steps": 20, "guidance_scale": 3.0}
 
-#: All timesteps weigh the same (Lin et al. 2023). Min-SNR's weights at gamma 5 are 2.0, 1.6, 0.4 and 0.03 on average
-#: over the four quarters, and 0 at the last timestep: but there sampling starts, and there pose is decided.
-GAMMA = 0.0
 #: Share of the rows without a face that lose their text, too: the unguided half of the sampler's batch has neither.
 NEITHER = 0.5
 
@@ -82,7 +79,7 @@ class AdapterStage(Stage):
         noisy = self.schedule.add_noise(clean, noise, timesteps)
         velocity = self._predict(noisy, timesteps, tokens, maps, states)
         losses = diffusion_loss(
-            velocity, self.schedule.velocity(clean, noise, timesteps), timesteps, self.schedule, GAMMA
+            velocity, self.schedule.velocity(clean, noise, timesteps), timesteps, self.schedule, config.min_snr_gamma
         )
         total = losses["diff"]
         gate = identity_gate(timesteps, len(self.schedule), config.id_timestep) & ~drop
