@@ -20,6 +20,7 @@ from diffusers import (
 from tests.models import tiny
 
 from facesnap.core.errors import UsageError
+from facesnap.landmarks.draw import draw_landmarks
 from facesnap.models.ffrnet import FFRNet, embedding_channels
 
 N = 3  # tokens
@@ -110,6 +111,17 @@ def test_zero_init_is_silent_and_small_init_is_not() -> None:
         net = make(zero_init=zero)
         with net.attend_to(tokens()):
             assert bool(call(net).any()) is heard
+
+
+def test_small_init_lets_a_few_dots_through_to_the_latents() -> None:
+    """Torch's own start all but swallows them: nothing is learned of the map for hundreds of steps (docs/LOG.md)."""
+    net = FFRNet.from_unet(tiny.unet(), vae_scale_factor=8, zero_init=False)
+    rng = np.random.default_rng(0)
+    maps = [draw_landmarks(rng.uniform(30, 100, (72, 2)), (128, 128)) for _ in range(4)]
+    control = torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        told, sample = net.controlnet_cond_embedding(control), net.conv_in(torch.randn(4, 4, 16, 16))
+    assert 0.1 < float((told - told.mean(0)).std() / sample.std()) < 10
 
 
 # --- what it attends to ---

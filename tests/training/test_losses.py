@@ -1,6 +1,7 @@
 """The losses on cases with known answers."""
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from facesnap.training.losses import (
     contrastive_loss,
     crop_by,
     diffusion_loss,
+    draw_timesteps,
     identity_gate,
     identity_loss,
 )
@@ -63,6 +65,14 @@ def test_identity_loss_is_one_minus_the_cosine() -> None:
 
 def test_identity_gate_lets_only_little_noise_through() -> None:
     assert identity_gate(torch.tensor([0, 349, 350, 999]), 1000, 0.35).tolist() == [True, True, False, False]
+
+
+def test_timesteps_come_one_from_each_stratum_and_never_past_the_end() -> None:
+    drawn = draw_timesteps(32, 1000, torch.Generator().manual_seed(0))
+    assert sorted(int(t * 32 // 1000) for t in drawn) == list(range(32))
+    assert drawn.tolist() != sorted(drawn.tolist()), "L_id takes a batch's first rows: they must not be the same strata"
+    with mock.patch("torch.rand", lambda count, generator: torch.full((count,), 1 - 2**-24)):
+        assert int(draw_timesteps(32, 1000, torch.Generator()).max()) == 999
 
 
 def test_crop_is_the_picture_warped_and_differentiable() -> None:

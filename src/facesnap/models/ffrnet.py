@@ -11,6 +11,7 @@ text states; FFRNet ignores them and uses the tokens it holds::
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +30,10 @@ from facesnap.core.errors import AdapterError, UsageError
 
 #: Standard deviation of the connecting convolutions when they don't start at zero (see :meth:`FFRNet.from_unet`).
 SMALL_INIT_STD: Final = 0.03
+
+#: Gain of the map embedding's inner convolutions then. With torch's own start (about 0.6) a landmark map, a few dots on
+#: black, fades on its way: two people's maps then differ by 2e-5 behind it, with this gain by 0.5 (docs/LOG.md).
+MAP_INIT_GAIN: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
             load_weights_from_unet: False leaves random weights.
             vae_scale_factor: pixels per latent (8 for Stable Diffusion).
             zero_init: True is the published way: the connecting convolutions start at zero. On small bases both ends
-                at zero leave the gradient too small to learn control; False starts them at N(0, 0.03).
+                at zero leave the gradient too small to learn control; False starts them, and the map's embedding, so
+                that the map is felt from the first step.
         """
         own = inspect.signature(ControlNetModel.__init__).parameters
         config = {name: value for name, value in unet.config.items() if name in own}
@@ -177,7 +183,11 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
 
     def _start_small(self) -> None:
         """Let the landmark map and the residuals through, a little, from the first step."""
-        for end in (self.controlnet_cond_embedding.conv_out, *self.controlnet_down_blocks, self.controlnet_mid_block):
+        embedding = self.controlnet_cond_embedding
+        for inner in (embedding.conv_in, *embedding.blocks):
+            nn.init.normal_(inner.weight, std=MAP_INIT_GAIN / math.sqrt(inner.weight[0].numel()))
+            nn.init.zeros_(inner.bias)
+        for end in (embedding.conv_out, *self.controlnet_down_blocks, self.controlnet_mid_block):
             nn.init.normal_(end.weight, std=SMALL_INIT_STD)
 
 

@@ -78,6 +78,15 @@ def diffusion_loss(
     return losses
 
 
+def draw_timesteps(count: int, total: int, generator: torch.Generator) -> Tensor:
+    """(count,) timesteps in [0, total), one from each of ``count`` even strata, shuffled.
+
+    A batch's loss then says the same from step to step, and its gradient is less noisy.
+    """
+    strata = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
+    return (strata / count * total).long().clamp_max(total - 1)  # rounding can reach total
+
+
 def identity_loss(embedding: Tensor, reference: Tensor) -> Tensor:
     """L_id = 1 - cos(E_f(generated), E_f(reference)), the mean over (B, D) embeddings."""
     return (1.0 - F.cosine_similarity(embedding.float(), reference.float(), dim=-1)).mean()

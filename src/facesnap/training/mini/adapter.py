@@ -20,7 +20,7 @@ from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
 from facesnap.training.config import AdapterConfig
 from facesnap.training.loop import Stage
-from facesnap.training.losses import crop_by, diffusion_loss, identity_gate, identity_loss
+from facesnap.training.losses import crop_by, diffusion_loss, draw_timesteps, identity_gate, identity_loss
 from facesnap.training.mini.base import freeze, load_vae, plain_attention, schedule
 from facesnap.training.mini.data import Split, draw_rows, generator_for
 from facesnap.training.mini.pairs import Pairs
@@ -74,7 +74,7 @@ class AdapterStage(Stage):
         maps = pairs.maps(targets, rng, config.landmark_jitter, config.landmark_dropout).to(self.device)
         states = _states(pairs, targets, drop.cpu(), rng, config.text_dropout).to(self.device)
         clean = pairs.latents[torch.from_numpy(targets)].float().to(self.device)
-        timesteps = torch.randint(len(self.schedule), (len(targets),), generator=generator).to(self.device)
+        timesteps = draw_timesteps(len(targets), len(self.schedule), generator).to(self.device)
         noise = torch.randn(clean.shape, generator=generator).to(self.device)
         noisy = self.schedule.add_noise(clean, noise, timesteps)
         velocity = self._predict(noisy, timesteps, tokens, maps, states)

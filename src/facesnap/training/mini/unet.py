@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from facesnap.training.config import UnetConfig
 from facesnap.training.loop import Stage
-from facesnap.training.losses import diffusion_loss
+from facesnap.training.losses import diffusion_loss, draw_timesteps
 from facesnap.training.mini.base import encode_captions, encode_latents, load_vae, plain_attention, schedule
 from facesnap.training.mini.data import Split, draw_rows, generator_for
 from facesnap.training.mini.export import save_half, write_base
@@ -42,9 +42,7 @@ class UnetStage(Stage):
         return {"loss": losses["diff"], **losses}
 
     def _diffusion(self, clean: Tensor, states: Tensor, generator: torch.Generator, gamma: float) -> dict[str, Tensor]:
-        # Timesteps in even strata: the loss of a batch then says the same from step to step.
-        spread = (torch.arange(len(clean)) + torch.rand(len(clean), generator=generator)) / len(clean)
-        timesteps = (spread * len(self.schedule)).long().to(self.device)
+        timesteps = draw_timesteps(len(clean), len(self.schedule), generator).to(self.device)
         clean, noise = clean.to(self.device), torch.randn(clean.shape, generator=generator).to(self.device)
         noisy = self.schedule.add_noise(clean, noise, timesteps)
         prediction = self.unet(noisy, timesteps, states.to(self.device)).sample
