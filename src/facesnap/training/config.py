@@ -105,8 +105,8 @@ class AdapterConfig(StageConfig):
 
     tokens: int = 16
     id_tokens: int = 4
-    lambda_id: float = 0.1
-    id_timestep: float = 0.35
+    lambda_id: float = 0.2
+    id_timestep: float = 0.6
     id_batch: int = 8
     min_snr_gamma: float = 0.0
     text_dropout: float = 0.1
@@ -141,7 +141,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "decoder": {"steps": 1500, "batch_size": 16, "learning_rate": 5e-4, "betas": (0.5, 0.99)},
         "unet": {"steps": 9000, "batch_size": 64, "learning_rate": 6e-4},
-        "adapter": {"steps": 12000, "batch_size": 32, "id_batch": 4, "learning_rate": 1e-3},
+        "adapter": {"steps": 12000, "batch_size": 32, "learning_rate": 1e-3},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 1500, "batch_size": 64},
         "judge_clip": {"steps": 700, "batch_size": 128, "patch_size": 16, "image_size": 128, "image_width": 128},
     },
