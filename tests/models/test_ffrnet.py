@@ -113,6 +113,23 @@ def test_zero_init_is_silent_and_small_init_is_not() -> None:
             assert bool(call(net).any()) is heard
 
 
+def test_attention_that_the_unet_lacks_starts_silent_and_reads_the_face() -> None:
+    """The network can look at the face where its base looks at nothing; untrained, it gives what it gave without."""
+    plain = make()
+    more = make(down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"))
+    more.load_state_dict(plain.state_dict(), strict=False)
+
+    def finest(net: FFRNet, seed: int) -> torch.Tensor:
+        latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+        with net.attend_to(tokens(seed=seed)), torch.no_grad():
+            return net(latents, 500, None, control(), return_dict=False)[0][1]
+
+    assert torch.equal(finest(more, 0), finest(plain, 0))
+    torch.nn.init.normal_(more.down_blocks[0].attentions[0].proj_out.weight)
+    assert torch.equal(finest(plain, 0), finest(plain, 1))
+    assert not torch.allclose(finest(more, 0), finest(more, 1))
+
+
 def test_small_init_lets_a_few_dots_through_to_the_latents() -> None:
     """Torch's own start all but swallows them: nothing is learned of the map for hundreds of steps (docs/LOG.md)."""
     net = FFRNet.from_unet(tiny.unet(), vae_scale_factor=8, zero_init=False)

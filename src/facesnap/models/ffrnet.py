@@ -81,6 +81,7 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         controlnet_conditioning_channel_order: str = "rgb",
         load_weights_from_unet: bool = True,
         vae_scale_factor: int = 8,
+        down_block_types: tuple[str, ...] | None = None,
         zero_init: bool = True,
     ) -> FFRNet:
         """A trainable copy of a UNet's encoder that attends to tokens of ``token_width``.
@@ -95,6 +96,8 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
             controlnet_conditioning_channel_order: "rgb", or "bgr" for maps made so.
             load_weights_from_unet: False leaves random weights.
             vae_scale_factor: pixels per latent (8 for Stable Diffusion).
+            down_block_types: None takes the UNet's. Where the UNet has no attention and this names it, new layers start
+                silent: a base can do without reading its text at the finest level, but a face's detail is there.
             zero_init: True is the published way: the connecting convolutions start at zero. On small bases both ends
                 at zero leave the gradient too small to learn control; False starts them, and the map's embedding, so
                 that the map is felt from the first step.
@@ -110,6 +113,7 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
             conditioning_embedding_out_channels=conditioning_embedding_out_channels
             or embedding_channels(vae_scale_factor),
             controlnet_conditioning_channel_order=controlnet_conditioning_channel_order,
+            down_block_types=down_block_types or unet.config["down_block_types"],
         )
         net = cls(**config)
         if load_weights_from_unet:
@@ -176,10 +180,13 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         source, target = unet.state_dict(), self.state_dict()
         source["conv_in.weight"] = source["conv_in.weight"][:, : self.config["in_channels"]]
         shared = {k: source[k] for k, v in target.items() if k in source and source[k].shape == v.shape}
-        anew = [k for k in target if k not in shared and not k.startswith("controlnet_") and not _reads_tokens(k)]
+        added = _added_attention(self, unet)
+        own = ("controlnet_", *added)
+        anew = [k for k in target if k not in shared and not k.startswith(own) and not _reads_tokens(k)]
         if anew:
             raise AdapterError(f"this UNet's encoder doesn't fit a ControlNet: {anew[0]} differs")
-        self.load_state_dict(shared, strict=False)
+        ends = [k for k in target if k.startswith(added) and ".proj_out." in k]
+        self.load_state_dict({**shared, **{k: torch.zeros_like(target[k]) for k in ends}}, strict=False)
 
     def _start_small(self) -> None:
         """Let the landmark map and the residuals through, a little, from the first step."""
@@ -207,3 +214,13 @@ def embedding_channels(vae_scale_factor: int) -> tuple[int, ...]:
 def _reads_tokens(key: str) -> bool:
     """Whether a weight key is a cross-attention key or value projection (their input is W wide)."""
     return ".attn2.to_k." in key or ".attn2.to_v." in key
+
+
+def _added_attention(net: FFRNet, unet: UNet2DConditionModel) -> tuple[str, ...]:
+    """Prefixes of the keys of attention that a network has and its UNet lacks."""
+    levels = enumerate(zip(net.down_blocks, unet.down_blocks, strict=True))
+    return tuple(
+        f"down_blocks.{level}.attentions."
+        for level, (block, source) in levels
+        if hasattr(block, "attentions") and not hasattr(source, "attentions")
+    )

@@ -21,7 +21,7 @@ from facesnap.models.mixer import FacialAttributeMixer
 from facesnap.training.config import AdapterConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import crop_by, diffusion_loss, draw_timesteps, identity_gate, identity_loss
-from facesnap.training.mini.base import freeze, load_vae, plain_attention, schedule
+from facesnap.training.mini.base import down_block_types, freeze, load_vae, plain_attention, schedule
 from facesnap.training.mini.data import Split, draw_rows, generator_for
 from facesnap.training.mini.pairs import Pairs
 
@@ -51,7 +51,8 @@ class AdapterStage(Stage):
         self.schedule = schedule()
         width = int(self.unet.config["cross_attention_dim"])
         dims = self.pairs.features.f_id.shape[-1], self.pairs.features.f_clip.shape[-1]
-        self.ffrnet = FFRNet.from_unet(self.unet, width, vae_scale_factor=8, zero_init=False)
+        levels = down_block_types(config.attention)
+        self.ffrnet = FFRNet.from_unet(self.unet, width, vae_scale_factor=8, down_block_types=levels, zero_init=False)
         self.mixer = FacialAttributeMixer(*dims, width, config.id_tokens, config.tokens, heads=4)
         for model in (self.unet, self.ffrnet):
             plain_attention(model)

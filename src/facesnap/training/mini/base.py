@@ -26,6 +26,11 @@ def schedule() -> NoiseSchedule:
     return NoiseSchedule.zero_snr(DDPMScheduler(**betas).alphas_cumprod)
 
 
+def down_block_types(attention: tuple[bool, ...]) -> tuple[str, ...]:
+    """Diffusers' names of an encoder's levels; ``attention[i]`` says whether level i has transformer blocks."""
+    return tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attention)
+
+
 def plain_attention(model: Any) -> None:
     """Attention by matrix products while training on a CPU (see :data:`facesnap.training.mini.clip.EAGER`)."""
     model.set_attn_processor(AttnProcessor())

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from facesnap.training.config import UnetConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import diffusion_loss, draw_timesteps
-from facesnap.training.mini.base import encode_captions, encode_latents, load_vae, plain_attention, schedule
+from facesnap.training.mini.base import (
+    down_block_types,
+    encode_captions,
+    encode_latents,
+    load_vae,
+    plain_attention,
+    schedule,
+)
 from facesnap.training.mini.data import Split, draw_rows, generator_for
 from facesnap.training.mini.export import save_half, write_base
 
@@ -63,7 +70,7 @@ class UnetStage(Stage):
 
 def build_unet(config: UnetConfig, latents: torch.Size, text_width: int) -> UNet2DConditionModel:
     """A stock UNet2DConditionModel; ``attention[i]`` says whether level i has transformer blocks."""
-    down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention)
+    down = down_block_types(config.attention)
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention))
     return UNet2DConditionModel(
         sample_size=latents[-1],
