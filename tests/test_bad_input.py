@@ -292,8 +292,17 @@ def test_identity_made_with_other_encoders_is_refused_with_both_names(facesnap: 
 
 
 @pytest.mark.usefixtures("no_model")
-@pytest.mark.parametrize("command", ["generate", "enroll", "landmarks", "demo"])
-def test_unwritable_output_is_found_before_any_work(command: str, facesnap: Facesnap, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        *((command, "--output") for command in ("generate", "enroll", "landmarks", "demo", "evaluate")),
+        *(("evaluate", option) for option in ("--work", "--renders")),
+    ],
+)
+def test_unwritable_output_is_found_before_any_work(
+    command: str, option: str, facesnap: Facesnap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the folders that aren't named would be made
     (tmp_path / "taken").write_text("a file where a folder should be")
     output = tmp_path / "taken" / "deep" / "me.png"
     arguments = {
@@ -301,10 +310,12 @@ def test_unwritable_output_is_found_before_any_work(command: str, facesnap: Face
         "enroll": (PHOTO,),
         "landmarks": (PHOTO,),
         "demo": ("--photo", PHOTO),
+        "evaluate": (),
     }[command]
-    said = facesnap(command, *arguments, "--output", output)
+    said = facesnap(command, *arguments, option, output)
     assert said.code == 4, said
     assert "can't write" in said.error
+    assert said.error.endswith(option)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 import torch
 
 from facesnap import FaceSnap, Identity, Pose
+from facesnap.core.weights import WEIGHTS, mini_folder
 from facesnap.pipelines import facade
+from facesnap.training.config import mini_config
+from facesnap.training.mini.run import STAGES
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "eileen_collins.jpg"
 PROMPT = "a portrait of a person in a red jacket"
@@ -94,6 +98,21 @@ def test_blank_landmark_map_changes_the_picture(
 )
 def test_each_control_matters(snap: FaceSnap, person: Identity, usual: np.ndarray, change: dict[str, object]) -> None:
     assert difference(portrait(snap, person, **change), usual) > 2
+
+
+def test_the_weights_stay_small_and_the_card_knows_them_all() -> None:
+    """Git keeps every version, and everybody who installs the package downloads them."""
+    size = {info.name: sum(f.stat().st_size for f in info.path.rglob("*.safetensors")) for info in WEIGHTS}
+    judges = sum(size.pop(name) for name in list(size) if name.startswith("judge"))
+    assert sum(size.values()) <= 36e6, size
+    assert judges <= 8e6
+    card = (mini_folder() / "MODEL_CARD.md").read_text()
+    training = json.loads((mini_folder() / "training.json").read_text())
+    config = mini_config(training["preset"])
+    assert set(training["stages"]) == {name for name in STAGES if getattr(config, name).steps}
+    for name, report in training["stages"].items():
+        assert report["step"] == report["steps"], name
+        assert f"| {name} | {report['step']} of {report['steps']} |" in card
 
 
 def test_the_portrait_turns_as_asked(snap: FaceSnap, person: Identity) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from facesnap.core import weights
-from facesnap.core.errors import AdapterError
+from facesnap.core.errors import AdapterError, OutputError
 
 
 def _linear(config: dict[str, int]) -> torch.nn.Linear:
@@ -86,3 +87,35 @@ def test_mini_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not info.present
     _saved(info.path)
     assert info.present
+
+
+def test_save_whole_replaces_its_files_and_keeps_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "net"
+    weights.save_whole(folder, lambda f: (Path(f) / "a").write_text("old"))
+    weights.save_whole(folder, lambda f: (Path(f) / "b").write_text("other"))
+    weights.save_whole(folder, lambda f: (Path(f) / "a").write_text("new"))
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {"a": "new", "b": "other"}
+    assert [p.name for p in folder.parent.iterdir()] == ["net"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "raised", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError, "net: No space left on device$"),
+        (Exception("full\n(os error 28)"), OutputError, r"net: full \(os error 28\)$"),
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+    ],
+)
+def test_save_whole_leaves_the_old_files_when_it_fails(
+    tmp_path: Path, problem: BaseException, raised: type[BaseException], message: str
+) -> None:
+    def fail(folder: str) -> None:
+        (Path(folder) / "a").write_text("ne")
+        raise problem
+
+    folder = tmp_path / "net"
+    weights.save_whole(folder, lambda f: (Path(f) / "a").write_text("old"))
+    with pytest.raises(raised, match=message):
+        weights.save_whole(folder, fail)
+    assert [p.name for p in tmp_path.iterdir()] == ["net"]
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {"a": "old"}

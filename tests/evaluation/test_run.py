@@ -134,6 +134,18 @@ def test_more_people_continue_and_other_settings_start_anew(bench: Bench, tmp_pa
     assert base.made == 8
 
 
+def test_another_device_or_library_starts_anew(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base: Any = bench.methods[1]
+    go(tmp_path)
+    monkeypatch.setattr(Bench, "versions", "torch 99")
+    go(tmp_path)
+    assert base.made == 2 * PEOPLE
+    monkeypatch.setattr(run, "machine", lambda device: device)  # asks CUDA for the card's name
+    monkeypatch.setattr(run, "assemble", lambda device: replace(bench, device="cuda"))
+    go(tmp_path)
+    assert base.made == 3 * PEOPLE
+
+
 def test_an_interrupted_run_keeps_what_it_has(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base: Any = bench.methods[1]
     look = bench.observer.look

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -128,3 +129,16 @@ def test_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError):
         saved(tmp_path / "file" / "adapter")
+
+
+def test_an_adapter_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_self: FFRNet, folder: str) -> None:
+        (Path(folder) / "config.json").write_text("{")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    saved(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr(FFRNet, "save_pretrained", full)
+    with pytest.raises(OutputError, match=r"ffrnet: No space left on device$"):
+        saved(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

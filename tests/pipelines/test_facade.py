@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,7 @@ def test_long_prompt_names_the_limit_and_what_would_be_left_out(snap: FaceSnap, 
         ({"width": 50}, "multiples of 4"),
         ({"height": 8}, "from 32 on"),
         ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**63 - 1, "num_images_per_prompt": 2}, "seed=9223372036854775807 is too large"),
         ({"num_images_per_prompt": 0}, "at least one"),
         ({"stepz": 3}, "unknown option stepz.*guess_mode"),
     ],
@@ -275,6 +277,19 @@ def test_report_names_an_independent_judge(snap: FaceSnap, me: Identity) -> None
         assert each.landmark_nme > 0
     assert str(report).count("\n") == 1
     assert json.loads(json.dumps(report.to_dicts()))[0]["seed"] == 1
+
+
+def test_a_damaged_judge_is_said_and_a_missing_one_is_none(
+    snap: FaceSnap, mini: Path, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(mini / "judge_face", tmp_path / "judge_face")
+    monkeypatch.setenv("FACESNAP_MINI", str(tmp_path))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(AdapterError, match="judge_face"):
+        snap.enroll(photo)
+    weights.unlink()
+    assert snap.judge is None
 
 
 def test_report_of_the_reference_itself_is_perfect(snap: FaceSnap, me: Identity, photo: np.ndarray) -> None:

@@ -80,7 +80,11 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     settings = {f"{n}.steps": 1 for n in names} | {f"{n}.batch_size": 4 for n in names}
     settings |= {f"{n}.bf16": False for n in names}
     settings |= {"vae.crop": 32, "clip.text_layers": 1, "clip.image_layers": 1, "adapter.views": 1}
-    settings |= {"unet.block_out_channels": (32, 32), "unet.attention": (False, True), "adapter.attention": (True, True)}
+    settings |= {
+        "unet.block_out_channels": (32, 32),
+        "unet.attention": (False, True),
+        "adapter.attention": (True, True),
+    }
     run = TinyRun(
         tmp_path_factory.mktemp("tiny"), mini_config("cpu", settings), Split(drawn_world()), torch.device("cpu")
     )

@@ -1,14 +1,22 @@
 """What the stages export is what the product and stock libraries read."""
 
+import dataclasses
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from facesnap.core.errors import OutputError
+from facesnap.core.weights import save_whole
 from facesnap.models.autoencoder import PatchAutoencoder
 from facesnap.training.mini.base import load_vae
 from facesnap.training.mini.data import to_tensor
+from facesnap.training.mini.export import save_half, write_base
 from facesnap.training.mini.tokens import tokenize, train_tokenizer
 from facesnap.training.mini.vae import kl, whiten
 
@@ -90,3 +98,55 @@ def test_decoder_stage_sharpens_without_touching_the_latents(tiny_run: Any, tmp_
         decoded = [vae.decode(latents[0]).sample for vae in (before, after)]
     assert torch.equal(*latents)
     assert not torch.equal(*decoded)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 16 bytes: the libraries meet an error of the system, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    vae = PatchAutoencoder(block_out_channels=(12, 16, 16, 16), sample_size=32)
+    tokenizer = train_tokenizer(["a person"], 600, 24)
+    writers = {
+        "vae": lambda: save_half(vae, tmp_path / "vae"),
+        "base/scheduler": lambda: write_base(tmp_path),
+        "tokenizer": lambda: save_whole(tmp_path / "tokenizer", tokenizer.save_pretrained),
+    }
+    for name, write in writers.items():
+        write()
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with full_disk(), pytest.raises(OutputError, match=f"{name}: ") as caught:
+            write()
+        assert "\n" not in str(caught.value)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["clip", "judge_clip"])
+def test_clip_is_moved_into_place_whole(
+    tiny_run: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import CLIPTokenizer
+
+    from facesnap.training.mini.run import STAGES
+
+    stage: Any = STAGES[name](dataclasses.replace(tiny_run, folder=tmp_path))
+    written: list[Path] = []
+    original = type(stage.tokenizer).save_pretrained
+
+    def watched(self: Any, folder: str) -> Any:
+        written.append(Path(folder))
+        return original(self, folder)
+
+    monkeypatch.setattr(type(stage.tokenizer), "save_pretrained", watched)
+    stage.export({})
+    place = tmp_path / "mini" / ("base/tokenizer" if name == "clip" else "judge_clip")
+    assert [path.parent for path in written] == [place.parent]
+    assert written[0] != place
+    assert CLIPTokenizer.from_pretrained(place).model_max_length == stage.tokenizer.model_max_length

@@ -1,5 +1,6 @@
 """A run that is cut and resumed is the run that was never cut, bit for bit."""
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,3 +93,24 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert rates[9:80] == [1.0] * 71
     assert rates[-1] == pytest.approx(0.05)
     assert rates[79:] == sorted(rates[79:], reverse=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_piece_with_everything_saved(tmp_path: Path, number: signal.Signals) -> None:
+    class Stopped(Line):
+        def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
+            if self.calls == 4:
+                signal.raise_signal(number)
+            return super().loss(generator)
+
+    whole, stage, resumed = Line(), Stopped(), Line()
+    handler = signal.getsignal(number)
+    run(whole, tmp_path / "whole")
+    report = run(stage, tmp_path / "cut")
+    assert (report.step, report.stopped, report.finished) == (5, True, False)
+    assert stage.exported
+    assert "stopped" not in report.as_dict()
+    assert signal.getsignal(number) is handler
+    assert not run(resumed, tmp_path / "cut").stopped
+    for name, value in whole.exported.items():
+        assert torch.equal(value, resumed.exported[name]), name

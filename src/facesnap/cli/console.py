@@ -85,10 +85,10 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, option: str = "--output") -> None:
     """Make sure, before any long work, that files can be written to a folder (it may not exist yet).
 
-    Nothing is left behind: folders made for the trial are removed again.
+    Nothing is left behind: folders made for the trial are removed again. ``option``: what names another folder.
 
     Raises:
         OutputError: it can't be made or written.
@@ -100,7 +100,7 @@ def check_folder(folder: Path) -> None:
             pass
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else problem
-        raise OutputError(f"can't write to {folder}: {reason}; choose another --output") from problem
+        raise OutputError(f"can't write to {folder}: {reason}; choose another {option}") from problem
     finally:
         for path in missing:
             with suppress(OSError, ValueError):

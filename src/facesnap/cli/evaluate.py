@@ -31,8 +31,12 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Measure likeness, landmarks and prompt-following on people that training never saw."""
+    work = work or Path("runs") / f"evaluate-{suite}"
+    shards = renders or work / "renders"
     console.check_folder(output)
-    shards = renders or (work or Path("runs") / f"evaluate-{suite}") / "renders"
+    console.check_folder(work, "--work")
+    if not any(shards.glob("*.tar")):  # shards that lie there are only read
+        console.check_folder(shards, "--renders")
     if not any(shards.rglob("*.tar")):  # they are to be rendered
         require("moderngl", "world")
     from facesnap.evaluation.run import evaluate as run_suite

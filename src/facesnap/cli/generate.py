@@ -56,7 +56,14 @@ def generate(
         float, typer.Option("--identity-scale", min=0, max=2, rich_help_panel=_SAMPLING, help="Weight of the person.")
     ] = 1.0,
     landmark_scale: Annotated[
-        float, typer.Option("--landmark-scale", min=0, max=2, rich_help_panel=_SAMPLING, help="Weight of the map.")
+        float,
+        typer.Option(
+            "--landmark-scale",
+            min=0,
+            max=2,
+            rich_help_panel=_SAMPLING,
+            help="Weight of FFRNet: map and person together.",
+        ),
     ] = 1.0,
     device: options.Device = "auto",
     dtype: options.DType = "auto",

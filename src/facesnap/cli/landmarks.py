@@ -31,11 +31,11 @@ def landmarks(
 ) -> None:
     """Draw the landmark map: of the photo as it is, or of its face in another pose and expression.
 
-    The map is what FFRNet will be asked to follow, so it can be looked at before any sampling.
+    The map is what FFRNet will be asked to follow, so it can be looked at before any sampling; without pose options
+    it keeps the photo's own framing, though, where `generate` uses its default composition.
     """
-    pose = options.parse_pose(pose_from, yaw, pitch, roll, expression)
-    changed = pose is not None or pose_from is not None
-    if overlay and changed:
+    asked = options.parse_pose(pose_from, yaw, pitch, roll, expression) or pose_from
+    if overlay and asked is not None:
         raise UsageError("--overlay draws on the photo itself: leave out the options that change the pose")
     options.check_photos(photo, pose_from)
     console.check_file(output)
@@ -48,8 +48,8 @@ def landmarks(
     reading = analyser.read(photo, face)
     points, shown = reading.fitted.landmarks2d, reading.fitted.pose
     width, height = reading.image.shape[1], reading.image.shape[0]
-    if changed:
-        shown = pose or analyser.pose_from(pose_from or photo)  # the default composition, as `generate` draws it
+    if asked is not None:  # in the default composition, as `generate` draws it
+        shown = analyser.pose_from(asked) if isinstance(asked, Path) else asked
         width = height = size
         points = analyser.predictor.predict(reading.fitted.shape, shown, (width, height))
     picture = draw_on(reading.image, points) if overlay else draw_landmarks(points, (width, height))

@@ -55,3 +55,9 @@ class MissingExtraError(FaceSnapError):
     """An optional dependency is absent; the message names the extra to install."""
 
     exit_code = 2
+
+
+def one_line(error: Exception) -> str:
+    """What a library's error says, on one line of readable length; without the path, which our messages name."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (" ".join(text.split()) or type(error).__name__)[:300]

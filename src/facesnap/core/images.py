@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from facesnap.core.errors import ImageError, InputError, OutputError
+from facesnap.core.errors import ImageError, InputError, OutputError, one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,7 +69,7 @@ def _from_path(path: Path) -> np.ndarray:
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever they stumble on: SyntaxError, struct.error ...
-        raise ImageError(f"{name} is damaged or cut short: {_one_line(error)}") from error
+        raise ImageError(f"{name} is damaged or cut short: {one_line(error)}") from error
 
 
 def _check_file(path: Path, name: str) -> None:
@@ -85,7 +85,7 @@ def _check_file(path: Path, name: str) -> None:
             raise ImageError(f"{name} is empty (0 bytes)")
         path.open("rb").close()
     except (OSError, ValueError) as error:
-        raise ImageError(f"{name} can't be read: {_one_line(error)}") from error
+        raise ImageError(f"{name} can't be read: {one_line(error)}") from error
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
@@ -94,7 +94,7 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
         image.load()
         return _to_rgb(_upright(image))
     except (OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"{name} is damaged or cut short: {_one_line(error)}") from error
+        raise ImageError(f"{name} is damaged or cut short: {one_line(error)}") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -166,11 +166,6 @@ def _too_large(name: str, size: str = "") -> ImageError:
 def _printable(path: Path) -> str:
     text = str(path)
     return text if text.isprintable() else ascii(text)
-
-
-def _one_line(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__
 
 
 def similarity_crop(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -246,7 +241,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except (OSError, ValueError) as error:
-        raise OutputError(f"can't write {name}: {_one_line(error)}") from error
+        raise OutputError(f"can't write {name}: {one_line(error)}") from error
 
 
 def _write_synced(path: Path, data: bytes) -> None:

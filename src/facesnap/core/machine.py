@@ -1,4 +1,4 @@
-"""Where and when a figure was measured, in words."""
+"""The machine: which device to compute on; where and when a figure was measured, in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,33 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facesnap.core.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str = "auto", mps: bool = True) -> torch.device:
+    """The device of a name; ``auto``: CUDA, else MPS, else the CPU.
+
+    ``mps``: whether ``auto`` may choose MPS; False for work that was never tried there.
+
+    Raises:
+        UsageError: a name that torch doesn't know, or a device that isn't here.
+    """
+    import torch
+
+    if name == "auto":
+        other = "mps" if mps and torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else other
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name} can't be used: {one_line(error)}") from error
+    return device
 
 
 def machine(device: str) -> str:

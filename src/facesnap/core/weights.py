@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from facesnap.core.errors import AdapterError
+from facesnap.core.errors import AdapterError, OutputError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -173,6 +174,28 @@ def save_module(
     about = {**metadata, "format": "pt", "format_version": FORMAT_VERSION, "torch": str(torch.__version__)}
     write_atomic(folder / MODEL_NAME, ordered(save(tensors, about)))
     write_json(folder / CONFIG_NAME, config)
+
+
+def save_whole(folder: str | Path, save: Callable[[str], object]) -> None:
+    """Let ``save(folder)`` (a ``save_pretrained``) write its files beside ``folder``, and move them there when all are
+    complete; other files in it stay.
+
+    Raises:
+        OutputError: they can't be written (unwritable folder, full disk ...); no partial file remains.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as temporary:
+            save(temporary)
+            files = sorted(Path(temporary).iterdir())
+            for file in files:
+                with file.open("r+b") as opened:
+                    os.fsync(opened.fileno())  # some file systems report a full disk only here
+            for file in files:
+                os.replace(file, folder / file.name)
+    except Exception as error:  # safetensors and tokenizers report a full disk by errors that are no OSError
+        raise OutputError(f"can't write to {folder}: {one_line(error)}") from error
 
 
 def ordered(data: bytes) -> bytes:

@@ -14,6 +14,7 @@ import transformers
 from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
 from facesnap import __version__
+from facesnap.core.machine import choose_device
 from facesnap.core.weights import WEIGHTS, mini_folder, sha256_12
 from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent
 from facesnap.evaluation.methods import BaseMethod, FaceSnapMethod, Method
@@ -76,9 +77,9 @@ def assemble(device: str = "auto") -> Bench:
 
     Raises:
         AdapterError: weights that aren't there; the message names the folder.
+        UsageError: no such device.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(choose_device(device, mps=False))
     face_judge, clip_judge = FaceJudge.from_pretrained(device=device), ClipJudge.from_pretrained(device=device)
     snap = FaceSnap.from_pretrained("mini", device=device, dtype="float32")
     snap.pipeline.set_progress_bar_config(disable=True)

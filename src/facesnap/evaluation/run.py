@@ -63,8 +63,8 @@ def evaluate(
         people: how many test people, at least 2.
         seed: of the people, the sampling and the intervals.
         device: auto, cpu or cuda.
-        work: folder that keeps each person's pictures and measurements, so that a run can go on where it stopped;
-            default ``runs/evaluate-<suite>``.
+        work: folder that keeps each person's pictures and measurements, so that a run can go on where it stopped
+            (on the same device, with the same libraries); default ``runs/evaluate-<suite>``.
         renders: folder of the test people's shards; made there if they are not; default ``<work>/renders``.
         steps: denoising steps; None: the adapter's default.
         guidance_scale: guidance of the prompt; None: the adapter's default.
@@ -98,7 +98,14 @@ def evaluate(
         guidance_scale=bench.default_guidance if guidance_scale is None else guidance_scale,
         trials=make_trials(subjects, seed, bench.fits),
     )
-    ledger = Ledger(work, protocol.hash_with(preset=chosen.preset, weights=bench.weights, judges=bench.judges))
+    settings = protocol.hash_with(
+        preset=chosen.preset,
+        weights=bench.weights,
+        judges=bench.judges,
+        device=bench.device,  # pictures and their seconds depend on it, and on the libraries
+        versions=bench.versions,
+    )
+    ledger = Ledger(work, settings)
     records = collect(protocol, subjects, bench, ledger, say)
     texts = bench.observer.clip_judge.text_features([trial.prompt for trial in protocol.trials])
     rows = summarise(records, texts, [method.name for method in bench.methods], seed)

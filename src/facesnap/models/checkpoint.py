@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +20,10 @@ from typing import Any, Final
 import diffusers
 import torch
 import transformers
-from diffusers import ModelMixin
 
 from facesnap import __version__
-from facesnap.core.errors import AdapterError, EncoderMismatchError, OutputError
-from facesnap.core.weights import read_json, write_json
+from facesnap.core.errors import AdapterError, EncoderMismatchError
+from facesnap.core.weights import read_json, save_whole, write_json
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
 
@@ -149,11 +146,9 @@ def save_adapter(
     versions = {"facesnap": __version__, "torch": str(torch.__version__), "diffusers": diffusers.__version__}
     config = dataclasses.replace(config, versions={**versions, "transformers": transformers.__version__})
     folder = Path(folder)
-    try:
-        _save_model(folder / "ffrnet", ffrnet, dtype)
-        _save_model(folder / "mixer", mixer, dtype)
-    except OSError as error:
-        raise OutputError(f"can't write the adapter to {folder}: {error.strerror or error}") from error
+    for name, model in (("ffrnet", ffrnet), ("mixer", mixer)):
+        copied = model if dtype is None else copy.deepcopy(model).to(dtype)
+        save_whole(folder / name, copied.save_pretrained)
     write_json(folder / CONFIG_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(config)})
 
 
@@ -203,16 +198,6 @@ def _check_pair(ffrnet: FFRNet, mixer: FacialAttributeMixer) -> None:
     reads, makes = ffrnet.config["cross_attention_dim"], mixer.config["width"]
     if reads != makes:
         raise AdapterError(f"FFRNet reads tokens of width {reads}, but the mixer makes {makes}")
-
-
-def _save_model(folder: Path, model: ModelMixin, dtype: torch.dtype | None) -> None:
-    """``save_pretrained`` through a temporary folder, so that each file appears whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copied = model if dtype is None else copy.deepcopy(model).to(dtype)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as temporary:
-        copied.save_pretrained(temporary, safe_serialization=True)
-        for file in sorted(Path(temporary).iterdir()):
-            os.replace(file, folder / file.name)
 
 
 def _one_line(error: Exception) -> str:

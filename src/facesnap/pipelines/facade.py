@@ -14,15 +14,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from facesnap.core.errors import AdapterError, PromptError, UsageError
+from facesnap.core.errors import PromptError, UsageError
 from facesnap.core.identity import Identity
+from facesnap.core.machine import choose_device
 from facesnap.core.types import Pose
-from facesnap.core.weights import mini_folder, sha256_12
+from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.checkpoint import AdapterConfig
 from facesnap.pipelines.conditions import Analyser, Conditions, as_list
-from facesnap.pipelines.loading import choose_device, choose_dtype, find_adapter, find_base, load_pipeline
+from facesnap.pipelines.loading import choose_dtype, find_adapter, find_base, load_pipeline
 from facesnap.pipelines.result import Judgement, Result
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
@@ -38,7 +39,7 @@ Step = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Enrolled:
-    """What an identity file doesn't hold, remembered while its photographs' session lasts: the first photo's
+    """What an identity file doesn't hold, remembered as long as the Identity object lives: the first photo's
     ``pose``, and the judge's ``vector`` (D,) of the person, None without a judge.
     """
 
@@ -125,6 +126,7 @@ class FaceSnap:
         Raises:
             ImageError, NoFaceError, FaceTooSmallError: a photo can't be used.
             UsageError: no photo, or no face of that number.
+            AdapterError: the judge is damaged.
         """
         readings = [self.analyser.read(photo, face) for photo in as_list(photos)]
         identity = self.analyser.identity(readings)
@@ -274,11 +276,13 @@ class FaceSnap:
 
     @cached_property
     def judge(self) -> FaceRecogniser | None:
-        """The recogniser that took no part in conditioning or training; None if it isn't installed."""
-        try:
-            return FaceEncoder.from_pretrained(mini_folder() / "judge_face")
-        except AdapterError:
-            return None
+        """The recogniser that took no part in conditioning or training; None if it isn't installed.
+
+        Raises:
+            AdapterError: it is there, but damaged.
+        """
+        folder = mini_folder() / "judge_face"
+        return FaceEncoder.from_pretrained(folder) if (folder / MODEL_NAME).is_file() else None
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -351,6 +355,8 @@ def _seeds(seed: int | None, count: int) -> list[int]:
     first = secrets.randbelow(2**31) if seed is None else seed
     if first < 0:
         raise UsageError(f"seed={first} must not be negative")
+    if first + count > 2**63:
+        raise UsageError(f"seed={first} is too large: use at most {2**63 - count} for {count} picture(s)")
     return [first + i for i in range(count)]
 
 

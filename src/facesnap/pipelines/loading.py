@@ -112,18 +112,6 @@ def load_pipeline(
     return pipeline, config
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """``auto``: CUDA, else MPS, else the CPU. UsageError for a name that torch doesn't know, or a device not here."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name} can't be used: {one_line(error)}") from error
-    return device
-
-
 def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
     """``auto``: half precision on accelerators (bfloat16 where CUDA has it), float32 on the CPU."""
     if isinstance(name, torch.dtype):

@@ -14,7 +14,7 @@ class _Strict(BaseModel):
 
 
 class StageConfig(_Strict):
-    """What every stage has. ``steps`` ends the schedule; a run may be cut into pieces by ``--minutes``."""
+    """What every stage has. ``steps`` ends the schedule (0: no such stage); ``--minutes`` cuts a run into pieces."""
 
     steps: int = 1000
     batch_size: int = 64
@@ -143,7 +143,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "clip": {"steps": 1000, "batch_size": 128},
         "face": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
-        "decoder": {"steps": 1500, "batch_size": 16, "learning_rate": 5e-4, "betas": (0.5, 0.99)},
+        "decoder": {"steps": 0},
         "unet": {"steps": 9000, "batch_size": 64, "learning_rate": 6e-4},
         "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 1500, "batch_size": 64},

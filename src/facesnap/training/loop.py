@@ -39,7 +39,11 @@ class Stage(ABC):
 
 @dataclass(frozen=True)
 class Report:
-    """How far a stage got. ``losses``: means over the last tenth of the steps of this piece."""
+    """How far a stage got.
+
+    ``losses``: means over the last tenth of the steps of this piece, none if it had no steps;
+    ``stopped``: SIGTERM or Ctrl-C asked for an end.
+    """
 
     stage: str
     step: int
@@ -48,6 +52,7 @@ class Report:
     samples_per_second: float
     losses: dict[str, float]
     figures: dict[str, float]
+    stopped: bool = False
 
     @property
     def finished(self) -> bool:
@@ -55,8 +60,8 @@ class Report:
         return self.step >= self.steps
 
     def as_dict(self) -> dict[str, Any]:
-        """For the model card and the log."""
-        return asdict(self)
+        """For the model card and the log; how this piece ended is of no interest there."""
+        return {name: value for name, value in asdict(self).items() if name != "stopped"}
 
 
 class _StopSignal:
@@ -96,6 +101,7 @@ def train(
     """Train a stage until its steps are done or ``minutes`` are over, resuming from ``folder`` if it was begun.
 
     Always leaves a checkpoint, and exports the averaged weights (so that what exists can be used at any time).
+    SIGTERM and Ctrl-C end it like a budget; the report says so (``stopped``), and the caller should stop, too.
 
     Raises:
         FaceSnapError: the loss became NaN or infinite; the last good checkpoint stays.
@@ -124,10 +130,8 @@ def train(
     stage.modules.eval()
     about = {"stage": name, "step": str(state.step), "seed": str(seed)}
     figures = stage.export(about)
-    report = Report(name, state.step, config.steps, round(state.seconds, 1), round(rate, 1), log.recent(), figures)
-    if stop.asked:
-        raise KeyboardInterrupt
-    return report
+    times = round(state.seconds, 1), round(rate, 1)
+    return Report(name, state.step, config.steps, *times, log.recent(), figures, stopped=stop.asked)
 
 
 def _state(stage: Stage, config: StageConfig, seed: int) -> TrainState:

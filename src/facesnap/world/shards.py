@@ -1,8 +1,9 @@
 """Data sets of portraits as webdataset tar shards: parallel, resumable, the same bytes for any worker count.
 
 A shard holds one fixed block of people: ``{person:07d}_{index:04d}.png`` and ``.json`` (the labels). Shards are
-written under a temporary name and renamed when finished; finished ones are skipped. Splits use ranges of person
-ids that cannot meet.
+written under a temporary name and renamed when finished; finished ones are skipped. ``dataset.json`` says how many
+people were asked for last: shards that other numbers left behind stay, but are not read. Splits use ranges of
+person ids that cannot meet.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import tarfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +29,7 @@ import cv2
 import numpy as np
 
 from facesnap.core.errors import ImageError, InputError, OutputError, UsageError
+from facesnap.core.images import write_atomic
 
 if TYPE_CHECKING:  # needs OpenGL, and reading shards does not
     from facesnap.world.render import Renderer
@@ -90,8 +95,10 @@ def render_split(
 
     Raises:
         UsageError: an unknown split or preset, or more people than a split holds.
-        OutputError: ``out/split`` holds a data set made with other settings.
+        InputError: the ``dataset.json`` of an earlier run is damaged.
+        OutputError: ``out/split`` can't be written, or holds a data set made with other settings.
     """
+    from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
     from facesnap.world.characters import PRESET_NAMES
@@ -103,17 +110,22 @@ def render_split(
     if not 0 < people <= SPLIT_SPAN or images_per_person < 1:
         raise UsageError(f"people={people} must be 1 to {SPLIT_SPAN}, images_per_person={images_per_person} at least 1")
     folder = Path(out) / split
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"can't make the folder {folder}: {error.strerror or error}") from error
     settings = Settings(split, images_per_person, seed, preset, size)
     _describe(folder, settings, people)
     jobs = _jobs(folder, settings, people)
     waiting = [job for job in jobs if not job.path.exists()]
     start, done = time.monotonic(), 0
     columns = (*Progress.get_default_columns()[:3], TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(*columns) as progress:
+    # stdout is for the command's result; a log is no place for a bar
+    bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    with bar as progress, closing(_run(waiting, workers)) as counts:
         task = progress.add_task(f"rendering {split}", total=sum(_count(j) for j in jobs), rate="")
         progress.advance(task, sum(_count(j) for j in jobs if j.path.exists()))
-        for count in _run(waiting, workers):
+        for count in counts:
             done += count
             progress.update(task, advance=count, rate=f"{done / (time.monotonic() - start):.1f} images/s")
     return folder
@@ -123,16 +135,23 @@ def _count(job: Job) -> int:
     return job.people * job.settings.images_per_person
 
 
-def _run(jobs: list[Job], workers: int) -> Iterator[int]:
-    """Render jobs, yielding the pictures of each as it finishes."""
+def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
+    """Render jobs, yielding the pictures of each as it finishes; after an exception no other job is started."""
     if workers <= 1:
         for job in jobs:
             yield render_shard(job)
         return
+    left = iter(jobs)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         try:
-            for future in as_completed([pool.submit(render_shard, job) for job in jobs]):
-                yield future.result()
+            # One job per worker at a time: leaving the pool waits for the jobs that are in it, and those it has
+            # handed to its queue can't be cancelled, so with more of them Ctrl-C or a full disk would not stop it.
+            running = {pool.submit(render_shard, job) for job in islice(left, workers)}
+            while running:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                counts = [future.result() for future in finished]
+                running |= {pool.submit(render_shard, job) for job in islice(left, len(finished))}
+                yield from counts
         except BrokenProcessPool as error:
             raise OutputError("a rendering process was killed (out of memory?): run again, it resumes") from error
 
@@ -145,30 +164,43 @@ def _one_thread() -> None:
 
 def _describe(folder: Path, settings: Settings, people: int) -> None:
     """Write ``dataset.json``; refuse to mix data sets of different settings."""
-    path = folder / "dataset.json"
-    if path.exists():
-        before = json.loads(path.read_text())
+    before = _description(folder)
+    if before is not None:
         for name, value in asdict(settings).items():
             if before.get(name) != value:
                 found = f"{name}={before.get(name)!r}, not {value!r}"
                 raise OutputError(f"{folder} was rendered with {found}: use another folder")
-        people = max(people, int(before["people"]))
     text = json.dumps(
         {"format": 1, **asdict(settings), "people": people, "people_per_shard": PEOPLE_PER_SHARD}, indent=2
     )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text + "\n")
-    temporary.replace(path)
+    write_atomic(folder / "dataset.json", f"{text}\n".encode())
+
+
+def _description(folder: Path) -> dict[str, Any] | None:
+    """What ``dataset.json`` says; None without one."""
+    path = folder / "dataset.json"
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} can't be used ({error}): delete it and render again")
 
 
 def _jobs(folder: Path, settings: Settings, people: int) -> list[Job]:
-    jobs = []
-    for start in range(0, people, PEOPLE_PER_SHARD):
-        count = min(PEOPLE_PER_SHARD, people - start)
-        first = SPLITS[settings.split] + start
-        path = folder / f"{settings.split}-{first:07d}-{count:02d}.tar"
-        jobs.append(Job(path, first, count, settings))
-    return jobs
+    blocks = _blocks(settings.split, people, PEOPLE_PER_SHARD)
+    return [Job(folder / name, first, count, settings) for name, first, count in blocks]
+
+
+def _blocks(split: str, people: int, people_per_shard: int) -> Iterator[tuple[str, int, int]]:
+    """File name, first person and number of people of every shard of a split."""
+    for start in range(0, people, people_per_shard):
+        first, count = SPLITS[split] + start, min(people_per_shard, people - start)
+        yield f"{split}-{first:07d}-{count:02d}.tar", first, count
 
 
 def render_shard(job: Job) -> int:
@@ -221,10 +253,10 @@ def iterate_shards(folder: str | Path) -> Iterator[tuple[np.ndarray, dict[str, A
     """Pictures (S, S, 3) uint8 RGB and labels, in the order of person and index.
 
     Raises:
-        InputError: no shards in ``folder``.
+        InputError: no shards in ``folder``, or a damaged ``dataset.json``.
         ImageError: a damaged shard (named).
     """
-    paths = sorted(Path(folder).glob("*.tar"))
+    paths = _belonging(Path(folder))
     if not paths:
         raise InputError(f"no shards (*.tar) in {folder}")
     for path in paths:
@@ -242,6 +274,21 @@ def iterate_shards(folder: str | Path) -> Iterator[tuple[np.ndarray, dict[str, A
                     yield picture[..., ::-1], json.loads(text.read())
         except (OSError, ValueError, KeyError, tarfile.TarError, cv2.error) as error:
             raise ImageError(f"shard {path} is damaged ({error}): delete it and render again") from error
+
+
+def _belonging(folder: Path) -> list[Path]:
+    """The shards of the people that ``dataset.json`` names; without it, all there are.
+
+    A name holds the block's number of people, so that 30 people and then 100 leave two shards with the same ones.
+    """
+    described = _description(folder)
+    if described is None:
+        return sorted(folder.glob("*.tar"))
+    try:
+        blocks = list(_blocks(described["split"], described["people"], described["people_per_shard"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unusable(folder / "dataset.json", error) from error
+    return [folder / name for name, _, _ in blocks if (folder / name).exists()]
 
 
 def read_shards(folder: str | Path, limit: int | None = None) -> WorldData:

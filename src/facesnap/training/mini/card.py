@@ -25,13 +25,16 @@ People of the splits train, judge, val and test never overlap.
 
 The settings of every stage are in [training.json](training.json).
 
-| stage | steps | batch | minutes | losses (last tenth) | on people never trained on | ended, on |
+| stage | steps | batch | minutes | losses (end of the last piece) | on people never trained on | ended, on |
 |---|---|---|---|---|---|---|
 """
 
 
 def write_card(folder: Path, training: Mapping[str, Any]) -> None:
-    """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``."""
+    """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``.
+
+    A stage's ``note`` there, put in by hand, says what its settings can't: that they were changed on the way, for one.
+    """
     world = training["world"]
     text = _HEADER.format(
         preset=training["preset"],
@@ -43,8 +46,10 @@ def write_card(folder: Path, training: Mapping[str, Any]) -> None:
         judge_people=world["judge_people"],
     )
     rows = [_row(report) for report in training["stages"].values()]
+    notes = [f"{name}: {report['note']}" for name, report in training["stages"].items() if "note" in report]
     parts = [f"- **{w.name}** (`{w.folder}`): {w.what}. {_megabytes(folder / w.folder)}" for w in WEIGHTS]
-    write_atomic(folder / "MODEL_CARD.md", (text + "\n".join(rows) + "\n\n" + "\n".join(parts) + "\n").encode())
+    sections = [text + "\n".join(rows), *notes, "\n".join(parts) + "\n"]
+    write_atomic(folder / "MODEL_CARD.md", "\n\n".join(sections).encode())
 
 
 def _row(report: Mapping[str, Any]) -> str:

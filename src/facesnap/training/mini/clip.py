@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from facesnap.core.images import similarity_crop
+from facesnap.core.weights import save_whole
 from facesnap.faces.appearance import CLIP_MEAN, CLIP_STD, save_preprocessor
 from facesnap.training.augment import photograph
 from facesnap.training.config import ClipConfig
@@ -75,13 +76,13 @@ class ClipStage(Stage):
         if self.judge:
             folder = self.out / "judge_clip"
             save_half(self.model, folder)
-            self.tokenizer.save_pretrained(folder)
+            save_whole(folder, self.tokenizer.save_pretrained)
             save_preprocessor(folder, self.config.image_size)
         else:
             text = CLIPTextModel(self.model.config.text_config)
             text.load_state_dict(self.model.text_model.state_dict())
             save_half(text, self.out / "base" / "text_encoder")
-            self.tokenizer.save_pretrained(self.out / "base" / "tokenizer")
+            save_whole(self.out / "base" / "tokenizer", self.tokenizer.save_pretrained)
             vision = CLIPVisionModelWithProjection(self.model.config.vision_config)
             state = {f"vision_model.{k}": v for k, v in self.model.vision_model.state_dict().items()}
             vision.load_state_dict({**state, "visual_projection.weight": self.model.visual_projection.weight})

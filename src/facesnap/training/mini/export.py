@@ -8,7 +8,7 @@ from typing import Any
 
 from diffusers import DPMSolverMultistepScheduler
 
-from facesnap.core.weights import write_json
+from facesnap.core.weights import save_whole, write_json
 from facesnap.models.autoencoder import PatchAutoencoder
 
 #: mini's scheduler: v-prediction, zero terminal SNR, DPM-Solver++ in 20 steps from the very last timestep.
@@ -26,7 +26,7 @@ SCHEDULER: dict[str, Any] = {
 
 def write_base(out: Path) -> None:
     """``model_index.json`` and the scheduler, so that stock diffusers loads ``base/`` as a StableDiffusionPipeline."""
-    DPMSolverMultistepScheduler(**SCHEDULER).save_pretrained(out / "base" / "scheduler")
+    save_whole(out / "base" / "scheduler", DPMSolverMultistepScheduler(**SCHEDULER).save_pretrained)
     parts = {
         "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],
@@ -40,5 +40,5 @@ def write_base(out: Path) -> None:
 
 
 def save_half(model: Any, folder: Path) -> None:
-    """``save_pretrained`` in half precision, leaving the model as it was."""
-    copy.deepcopy(model).half().save_pretrained(folder)
+    """``save_pretrained`` in half precision, leaving the model as it was. Raises OutputError."""
+    save_whole(folder, copy.deepcopy(model).half().save_pretrained)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from facesnap.core.errors import UsageError
-from facesnap.core.machine import machine, today
+from facesnap.core.machine import choose_device, machine, today
 from facesnap.core.weights import write_json
 from facesnap.landmarks.morphable import MORPHABLE_NAME, write_morphable
 from facesnap.training.config import MiniConfig, StageConfig, mini_config
@@ -102,19 +102,23 @@ def train_mini(
         say: takes one line of progress at a time.
 
     Raises:
-        UsageError: unknown stage, preset or setting.
+        UsageError: unknown stage, preset, setting or device.
+        KeyboardInterrupt: SIGTERM or Ctrl-C, once the stage's state, weights and record are written.
     """
     unknown = set(stages or ()) - set(STAGES)
     if unknown:
         raise UsageError(f"unknown stage {sorted(unknown)[0]!r}: use {', '.join(STAGES)}")
     config = mini_config(preset, {**(overrides or {}), "seed": seed})
-    run = Run(Path(output), config, _device(device))
+    run = Run(Path(output), config, choose_device(device, mps=False))
     render_world(run.folder, config)
     reports = {}
     for name in STAGES:
         if stages and name not in stages:
             continue
         stage_config = getattr(config, name)
+        if stage_config.steps == 0:
+            say(f"{name}: left out, since it has 0 steps")
+            continue
         if done := finished(run, name, stage_config):
             say(f"{name}: all {done} steps were done before")
             continue
@@ -129,6 +133,8 @@ def train_mini(
         reports[name] = report
         record(run, preset, report)
         say(f"{name}: {report.step} of {report.steps} steps in {report.seconds / 60:.1f} min; {report.figures}")
+        if report.stopped:  # not before the record, which must describe the weights just exported
+            raise KeyboardInterrupt
     return reports
 
 
@@ -151,18 +157,19 @@ def finished(run: Run, name: str, config: StageConfig) -> int:
 
 
 def record(run: Run, preset: str, report: Report) -> None:
-    """Keep the stage's report and settings beside the weights and write the model card anew."""
+    """Keep the stage's report and settings beside the weights and write the model card anew.
+
+    The stage's ``note`` stays, and where no step was run, so do the losses and the speed of the piece before.
+    """
     path = run.weights / "training.json"
     content = json.loads(path.read_text()) if path.exists() else {"stages": {}}
     config = run.config.model_dump(mode="json")
     content |= {"preset": preset, "seed": run.config.seed, "world": config["world"]}
     about = {"machine": machine(str(run.device)), "date": today(), "config": config[report.stage]}
-    content["stages"][report.stage] = {**report.as_dict(), **about}
+    before, kept = content["stages"].get(report.stage, {}), ["note"]
+    if not report.losses:
+        kept += ["losses", "samples_per_second"]
+    earlier = {name: before[name] for name in kept if name in before}
+    content["stages"][report.stage] = {**report.as_dict(), **about, **earlier}
     write_json(path, content)
     write_card(run.weights, content)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
