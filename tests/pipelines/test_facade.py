@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.models import tiny
 from tests.pipelines.conftest import FixedDetector
@@ -145,6 +146,18 @@ def test_conditions_are_what_a_call_uses(snap: FaceSnap, me: Identity) -> None:
     result = snap("a face", me, Pose(yaw=10), seed=1, width=48, height=32)
     assert np.array_equal(shown.landmark_map, result.landmark_map)
     assert shown.tokens.shape == shown.null_tokens.shape == (1, 3, 24)
+
+
+def test_guidance_acts_on_the_face_as_far_as_asked(snap: FaceSnap, me: Identity) -> None:
+    nobody = snap.pipeline.mixer.null_tokens(1)
+    for share, of_the_person in ((1.0, 0.0), (0.5, 0.5), (0.0, 1.0)):
+        shown = snap.conditions(me, identity_guidance=share)
+        expected = nobody + of_the_person * (shown.tokens - nobody)
+        assert torch.allclose(shown.null_tokens, expected, atol=1e-6)
+    fully, not_at_all = (pixels(snap, me, identity_guidance=share, guidance_scale=7.0) for share in (1.0, 0.0))
+    assert not np.array_equal(fully, not_at_all)
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        snap("a face", me, identity_guidance=1.5)
 
 
 def test_callback_runs_once_per_step(snap: FaceSnap, me: Identity) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import torch
@@ -110,12 +110,16 @@ class Analyser:
         return self.read(photo, face).fitted.driving(keep_framing)
 
 
+#: Guided in full, skin gets too dark or too pale and glasses stay away; not at all, likeness falls (docs/LOG.md).
+IDENTITY_GUIDANCE: Final = 0.5
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What one call of a pipeline is conditioned on besides its prompt.
 
-    ``tokens``, ``null_tokens``: (1, N, W), ``f_mix`` and its "nobody". ``landmarks``: (72, 2) pixels as requested;
-    ``landmark_map``: (H, W, 3) uint8, the same ones drawn.
+    ``tokens``, ``null_tokens``: (1, N, W), ``f_mix`` and what the unguided half attends to. ``landmarks``: (72, 2)
+    pixels as requested; ``landmark_map``: (H, W, 3) uint8, the same ones drawn.
     """
 
     tokens: Tensor
@@ -132,6 +136,7 @@ class Conditions:
         mixer: FacialAttributeMixer,
         predictor: LandmarkPredictor,
         identity_scale: float = 1.0,
+        identity_guidance: float = IDENTITY_GUIDANCE,
     ) -> Conditions:
         """The reference's shape in the given pose, and its tokens.
 
@@ -143,13 +148,20 @@ class Conditions:
             predictor: the Landmark Predictor.
             identity_scale: 0 is nobody in particular, 1 the person; between and beyond, on the line through both
                 (see :meth:`FacialAttributeMixer.mix`).
+            identity_guidance: share of the guidance that acts on the face, too: with 1 the unguided half sees nobody,
+                with 0 it sees the person, so that guidance acts on the prompt alone.
+
+        Raises:
+            UsageError: ``identity_guidance`` is not from 0 to 1.
         """
+        if not 0.0 <= identity_guidance <= 1.0:
+            raise UsageError(f"identity_guidance={identity_guidance} must be from 0 to 1")
         weight = mixer.null
         f_id, f_clip = (torch.from_numpy(a)[None].to(weight) for a in (identity.face_embedding, identity.appearance))
+        tokens, nobody = mixer.mix(f_id, f_clip, identity_scale), mixer.null_tokens(1)
+        unguided = nobody + (1.0 - identity_guidance) * (tokens - nobody)
         landmarks = predictor.predict(identity.shape, pose, size)
-        return Conditions(
-            mixer.mix(f_id, f_clip, identity_scale), mixer.null_tokens(1), landmarks, draw_landmarks(landmarks, size)
-        )
+        return Conditions(tokens, unguided, landmarks, draw_landmarks(landmarks, size))
 
 
 def read_face(detector: FaceDetector, fitter: FaceFitter, photo: ImageSource, face: int | None = None) -> Reading:

@@ -22,7 +22,7 @@ from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.checkpoint import AdapterConfig
-from facesnap.pipelines.conditions import Analyser, Conditions, as_list
+from facesnap.pipelines.conditions import IDENTITY_GUIDANCE, Analyser, Conditions, as_list
 from facesnap.pipelines.loading import choose_dtype, find_adapter, find_base, load_pipeline
 from facesnap.pipelines.result import Judgement, Result
 from facesnap.pipelines.sd import FaceSnapPipeline
@@ -158,6 +158,7 @@ class FaceSnap:
         pose: Pose | ImageSource | None = None,
         size: tuple[int, int] | None = None,
         identity_scale: float = 1.0,
+        identity_guidance: float = IDENTITY_GUIDANCE,
     ) -> Conditions:
         """Face tokens and landmark map of a call, to be looked at before anything is sampled.
 
@@ -166,15 +167,15 @@ class FaceSnap:
             pose: see :meth:`pose_of`.
             size: (width, height); None is the base's own.
             identity_scale: see :meth:`Conditions.of`.
+            identity_guidance: the same.
 
         Raises:
             EncoderMismatchError: the identity was made with other encoders; names both.
         """
         identity.check(self.analyser.encoders)
         size = size or self.size()
-        return Conditions.of(
-            identity, self.pose_of(identity, pose), size, self.pipeline.mixer, self.predictor, identity_scale
-        )
+        asked, mixer = self.pose_of(identity, pose), self.pipeline.mixer
+        return Conditions.of(identity, asked, size, mixer, self.predictor, identity_scale, identity_guidance)
 
     def __call__(
         self,
@@ -190,6 +191,7 @@ class FaceSnap:
         width: int | None = None,
         height: int | None = None,
         identity_scale: float = 1.0,
+        identity_guidance: float = IDENTITY_GUIDANCE,
         landmark_scale: float = 1.0,
         callback_on_step_end: Step | None = None,
         output_type: str = "pil",
@@ -209,6 +211,7 @@ class FaceSnap:
             width: in pixels, a multiple of the VAE's factor; None is the base's own.
             height: the same.
             identity_scale: weight of the person, see :meth:`Conditions.of`.
+            identity_guidance: how much of the guidance acts on the face, from 0 to 1; see there.
             landmark_scale: weight of FFRNet's residuals (diffusers' ``controlnet_conditioning_scale``).
             callback_on_step_end: as in diffusers.
             output_type: as in diffusers.
@@ -225,7 +228,7 @@ class FaceSnap:
             self._check_prompt(negative_prompt, "negative prompt")
         size = self.size(width, height)
         asked = self.pose_of(identity, pose)
-        conditions = self.conditions(identity, asked, size, identity_scale)
+        conditions = self.conditions(identity, asked, size, identity_scale, identity_guidance)
         seeds = _seeds(seed, num_images_per_prompt)
         call = {**self._defaults, "controlnet_conditioning_scale": float(landmark_scale), **options}
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
@@ -251,6 +254,7 @@ class FaceSnap:
             "width": size[0],
             "height": size[1],
             "identity_scale": identity_scale,
+            "identity_guidance": identity_guidance,
             "pose": _plain(asked),
             "scheduler": type(self.pipeline.scheduler).__name__,
             "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
