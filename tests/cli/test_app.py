@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -107,6 +108,7 @@ def test_wrong_usage_is_one_line_and_exit_2(
         (FaceSnapError("other"), 1, "error: other\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (MemoryError(), 1, "error: not enough memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), 4, "error: can't write: no space left on the device"),
         (ZeroDivisionError("bug"), 1, "error: internal error: ZeroDivisionError: bug (run with --debug"),
     ],
     ids=lambda value: type(value).__name__,
@@ -122,6 +124,11 @@ def test_every_exception_becomes_one_line(
     captured = capsys.readouterr().err
     assert captured.startswith(said)
     assert captured.count("\n") == 1
+
+
+def test_a_map_is_a_png_and_called_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert app.run(["landmarks", str(tmp_path / "photo.jpg"), "--output", str(tmp_path / "map.jpg")]) == 2
+    assert "give a name that ends in .png" in capsys.readouterr().err
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

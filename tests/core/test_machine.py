@@ -12,9 +12,16 @@ from facesnap.core.errors import UsageError
 from facesnap.core.machine import choose_device
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:99"])
-def test_a_device_that_is_not_here_is_one_line(name: str) -> None:
-    with pytest.raises(UsageError, match=f"^device {name} can't be used: ") as caught:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gpu", "unknown device 'gpu': use auto"),
+        ("", "unknown device ''"),
+        ("cuda:99", "device cuda:99 can't be used"),
+    ],
+)
+def test_a_device_that_is_not_here_is_one_line(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{said}") as caught:
         choose_device(name)
     assert "\n" not in str(caught.value)
 

@@ -64,9 +64,11 @@ def test_the_sheet_puts_pictures_under_their_headings() -> None:
     strips = [report.Strip([red, None], "first"), report.Strip([None, blue], "a very long note — " * 20)]
     sheet = report.contact_sheet(strips, ["a", "b"], cell=32)
     assert sheet.shape == (16 + 2 * 48, 64, 3)
-    assert sheet[16 + 16, 16].tolist() == [255, 0, 0]
-    assert sheet[16 + 16, 48].tolist() == [255, 255, 255]
-    assert sheet[16 + 48 + 16, 48].tolist() == [0, 0, 255]
+    assert sheet[2 * 16 + 16, 16].tolist() == [255, 0, 0]
+    assert sheet[2 * 16 + 16, 48].tolist() == [255, 255, 255]
+    assert sheet[2 * 16 + 48 + 16, 48].tolist() == [0, 0, 255]
+    assert (sheet[16:32] < 128).any(), "a strip's note stands above it"
+    assert (sheet[-32:, :32] == 255).all(), "and nothing below it"
 
 
 def test_the_machine_is_named() -> None:

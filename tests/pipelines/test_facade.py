@@ -342,6 +342,15 @@ def test_report_of_several_faces_gives_no_advice_on_photographs(
     assert not caplog.messages
 
 
+def test_no_portrait_is_overwritten_by_another(snap: FaceSnap, me: Identity, tmp_path: Path) -> None:
+    first = snap("a face", me, seed=1)
+    assert first.save(tmp_path) == first.save(tmp_path) == [tmp_path / "portrait-1.png"]
+    before = (tmp_path / "portrait-1.png").read_bytes()
+    second = snap("another face", me, seed=1)
+    assert second.save(tmp_path) == second.save(tmp_path) == [tmp_path / "portrait-1-2.png"]
+    assert (tmp_path / "portrait-1.png").read_bytes() == before
+
+
 def test_latents_can_be_had_but_not_saved(snap: FaceSnap, me: Identity, tmp_path: Path) -> None:
     result = snap("a face", me, seed=1, output_type="latent")
     assert tuple(result.images.shape) == (1, 4, 8, 8)

@@ -7,6 +7,7 @@ imported here or at the top of the command files: ``facesnap --help`` has to ans
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from typer.main import get_command
 
 from facesnap import __version__
 from facesnap.cli import compare, console, demo, doctor, enroll, evaluate, generate, landmarks, mini, world
-from facesnap.core.errors import FaceSnapError
+from facesnap.core.errors import FaceSnapError, OutputError
 
 app = typer.Typer(
     name="facesnap",
@@ -89,6 +90,9 @@ def _report(problem: BaseException) -> int:
     if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
         console.error("not enough memory: ask for fewer or smaller pictures, or use --device cpu")
         return 1
+    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC:  # standard output is a full disk's file
+        console.error("can't write: no space left on the device")
+        return OutputError.exit_code
     console.error(f"internal error: {type(problem).__name__}: {problem} (run with --debug for the traceback)")
     return 1
 

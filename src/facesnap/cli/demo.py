@@ -11,7 +11,7 @@ from facesnap.cli import console, options
 
 PROMPTS: Final = (
     "a portrait of a person in a red jacket",
-    "a person with round glasses, blue background",
+    "a person with long black hair, blue background",
     "a person in a green turtleneck, outdoors",
 )
 

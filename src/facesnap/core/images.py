@@ -264,6 +264,11 @@ def save_png(
     Raises:
         OutputError: the file can't be written; no partial file remains.
     """
+    write_atomic(path, png_bytes(image, metadata))
+
+
+def png_bytes(image: np.ndarray | Image.Image, metadata: Mapping[str, str] | None = None) -> bytes:
+    """A picture as :func:`save_png` writes it: equal pictures with equal settings give equal bytes."""
     from PIL import Image, PngImagePlugin
 
     chunks = PngImagePlugin.PngInfo()
@@ -272,4 +277,4 @@ def save_png(
     buffer = io.BytesIO()
     picture = image if isinstance(image, Image.Image) else Image.fromarray(load_image(image))
     picture.save(buffer, "PNG", pnginfo=chunks)
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -24,6 +24,8 @@ def choose_device(name: str = "auto", mps: bool = True) -> torch.device:
     """
     import torch
 
+    if name.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda or mps")
     if name == "auto":
         other = "mps" if mps and torch.backends.mps.is_available() else "cpu"
         name = "cuda" if torch.cuda.is_available() else other

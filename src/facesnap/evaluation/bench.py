@@ -21,6 +21,7 @@ from facesnap.evaluation.methods import BaseMethod, FaceSnapMethod, Method
 from facesnap.evaluation.observe import Observer
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.pipelines.facade import DEFAULTS, FaceSnap
+from facesnap.pipelines.quiet import quiet
 
 JUDGES = ("judge_face", "judge_clip")
 
@@ -113,8 +114,9 @@ def settings_for_base(defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 def stock_pipeline(folder: Path, device: str) -> Any:
     """The base as any diffusers user would load it."""
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, low_cpu_mem_usage=False
-    )
+    with quiet():
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, low_cpu_mem_usage=False
+        )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)

@@ -100,7 +100,7 @@ def markdown(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def contact_sheet(strips: Sequence[Strip], headings: Sequence[str], cell: int = CELL) -> np.ndarray:
-    """Lay strips out below their headings: (H, W, 3) uint8, one picture per heading, the note under each strip."""
+    """Lay strips out below their headings: (H, W, 3) uint8, one picture per heading, each strip below its note."""
     text = 16
     width, height = cell * len(headings), text + len(strips) * (cell + text)
     sheet = Image.new("RGB", (width, height), "white")
@@ -112,8 +112,8 @@ def contact_sheet(strips: Sequence[Strip], headings: Sequence[str], cell: int = 
         for column, picture in enumerate(strip.pictures):
             if picture is not None:
                 small = Image.fromarray(picture).resize((cell, cell), Image.Resampling.LANCZOS)
-                sheet.paste(small, (column * cell, top))
-        draw.text((3, top + cell + 2), _fit(strip.note, width - 6, draw), fill="black")
+                sheet.paste(small, (column * cell, top + text))
+        draw.text((3, top + 2), _fit(strip.note, width - 6, draw), fill="black")
     return np.asarray(sheet)
 
 

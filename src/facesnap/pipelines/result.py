@@ -14,7 +14,7 @@ from PIL import Image
 
 from facesnap import __version__
 from facesnap.core.errors import FaceTooSmallError, NoFaceError, UsageError
-from facesnap.core.images import save_png
+from facesnap.core.images import png_bytes, write_atomic
 from facesnap.core.types import Pose
 from facesnap.faces.detect import FaceDetector
 from facesnap.faces.encode import FaceRecogniser
@@ -142,6 +142,8 @@ class Result:
     def save(self, folder: str | Path, name: str = "portrait") -> list[Path]:
         """Write ``NAME-SEED.png`` for every picture, its settings inside. The same call gives the same files.
 
+        Where another picture has that name, it stays, and this one becomes ``NAME-SEED-2.png`` and so on.
+
         Raises:
             OutputError: a file can't be written; nothing partial is left behind.
             UsageError: the pictures are latents or tensors.
@@ -149,14 +151,24 @@ class Result:
         paths = []
         settings = {**self.settings, **self.provenance()}
         for picture, seed in zip(self._pictures(), self.settings["seeds"], strict=True):
-            path = Path(folder) / f"{name}-{seed}.png"
-            save_png(path, picture, metadata({**settings, "seed": seed}))
+            data = png_bytes(picture, metadata({**settings, "seed": seed}))
+            path = _free_or_equal(Path(folder), f"{name}-{seed}", data)
+            write_atomic(path, data)
             paths.append(path)
         return paths
 
     def _pictures(self) -> list[np.ndarray]:
         """The pictures as (H, W, 3) uint8."""
         return [_to_uint8(image) for image in self.images]
+
+
+def _free_or_equal(folder: Path, stem: str, data: bytes) -> Path:
+    """The first of ``stem.png``, ``stem-2.png`` ... that isn't there, or holds the same bytes."""
+    path, number = folder / f"{stem}.png", 1
+    while path.is_file() and path.read_bytes() != data:
+        number += 1
+        path = folder / f"{stem}-{number}.png"
+    return path
 
 
 def metadata(settings: Mapping[str, Any]) -> dict[str, str]:
