@@ -22,7 +22,7 @@ import torch
 import transformers
 
 from facesnap import __version__
-from facesnap.core.errors import AdapterError, EncoderMismatchError
+from facesnap.core.errors import AdapterError, EncoderMismatchError, one_line
 from facesnap.core.weights import read_json, save_whole, write_json
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
@@ -164,7 +164,7 @@ def load_adapter(folder: str | Path, dtype: torch.dtype = torch.float32) -> Adap
         ffrnet = FFRNet.from_pretrained(folder / "ffrnet", **local_only(dtype))
         mixer = FacialAttributeMixer.from_pretrained(folder / "mixer", **local_only(dtype))
     except (OSError, ValueError, RuntimeError) as error:
-        raise AdapterError(f"the adapter in {folder} is damaged: {_one_line(error)}") from error
+        raise AdapterError(f"the adapter in {folder} is damaged: {one_line(error)}") from error
     _check_pair(ffrnet, mixer)
     return Adapter(ffrnet, mixer, config)
 
@@ -198,7 +198,3 @@ def _check_pair(ffrnet: FFRNet, mixer: FacialAttributeMixer) -> None:
     reads, makes = ffrnet.config["cross_attention_dim"], mixer.config["width"]
     if reads != makes:
         raise AdapterError(f"FFRNet reads tokens of width {reads}, but the mixer makes {makes}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

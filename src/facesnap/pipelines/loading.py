@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 from huggingface_hub import snapshot_download
 
-from facesnap.core.errors import AdapterError, UsageError
+from facesnap.core.errors import AdapterError, UsageError, one_line
 from facesnap.core.weights import find_local, mini_folder, read_config
 
 # Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
@@ -123,11 +123,6 @@ def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         return torch.float32
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
-
-
-def one_line(error: Exception) -> str:
-    """An error's message on one line, cut to a readable length."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def _text_width(file: Path) -> int:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from facesnap.core.errors import ImageError, InputError, OutputError, UsageError
+from facesnap.core.errors import ImageError, InputError, OutputError, UsageError, one_line
 from facesnap.core.images import write_atomic
 
 if TYPE_CHECKING:  # needs OpenGL, and reading shards does not
@@ -113,7 +113,7 @@ def render_split(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"can't make the folder {folder}: {error.strerror or error}") from error
+        raise OutputError(f"can't make the folder {folder}: {one_line(error)}") from error
     settings = Settings(split, images_per_person, seed, preset, size)
     _describe(folder, settings, people)
     jobs = _jobs(folder, settings, people)
