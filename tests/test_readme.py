@@ -44,8 +44,11 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("code", _blocks("python"))
 def test_python_examples_run(code: str, folder: Path) -> None:
     _run([sys.executable, "-c", code], folder)
-    for name in re.findall(r'\.save\("(.*?)"\)', code):
-        assert (folder / name).stat().st_size > 0
+    for name in re.findall(r'\.save\("(.*?)"\)', code):  # a file, or a folder of portraits
+        saved = folder / name
+        files = list(saved.iterdir()) if saved.is_dir() else [saved]
+        assert files
+        assert all(file.stat().st_size > 0 for file in files)
 
 
 @pytest.mark.mini
