@@ -1,6 +1,6 @@
 """Hair as ribbons: strands grown once per process over the rest head, carried to people by an affine fit.
 
-A style is a set of growth rules (:mod:`facesnap.world.styles`). Strands start on the scalp, follow the style's
+A style is a set of growth rules (:mod:`facesnap.world.hairstyles`). Strands start on the scalp, follow the style's
 flow along it, fall with gravity, stay outside the head and off the face, and end as camera-facing ribbons.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from facesnap.world.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.masks import CRANIUM, azimuth, hairline, scalp_height
-from facesnap.world.styles import STYLES, Style
+from facesnap.world.hairstyles import STYLES, Style
 
 #: Where tied hair is gathered, and the bun's radius.
 TIE = np.array([0.0, 14.6, -4.2], dtype=np.float32)
