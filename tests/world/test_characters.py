@@ -8,9 +8,9 @@ import pytest
 from facesnap.core.types import MAX_ANGLE
 from facesnap.world.captions import captions_of
 from facesnap.world.characters import sample_conditions, sample_person
+from facesnap.world.hairstyles import STYLES
 from facesnap.world.labels import attributes_of
 from facesnap.world.palette import SKIN
-from facesnap.world.hairstyles import STYLES
 
 
 def _same(a: object, b: object) -> bool:

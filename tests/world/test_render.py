@@ -10,9 +10,9 @@ from facesnap.core.types import Camera, rotation_matrix
 from facesnap.landmarks.layout import GROUPS
 from facesnap.world.characters import sample_conditions, sample_person
 from facesnap.world.hair import grow
+from facesnap.world.hairstyles import STYLES
 from facesnap.world.head import HEAD_ORIGIN
 from facesnap.world.masks import azimuth
-from facesnap.world.hairstyles import STYLES
 
 pytest.importorskip("moderngl", reason="portrait world not tested: pip install facesnap[world]")
 from facesnap.world.scene import _source

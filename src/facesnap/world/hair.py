@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facesnap.world.hairstyles import STYLES, Style
 from facesnap.world.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.masks import CRANIUM, azimuth, hairline, scalp_height
-from facesnap.world.hairstyles import STYLES, Style
 
 #: Where tied hair is gathered, and the bun's radius.
 TIE = np.array([0.0, 14.6, -4.2], dtype=np.float32)

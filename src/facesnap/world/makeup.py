@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from facesnap.world.characters import Conditions, Person
+from facesnap.world.hairstyles import STYLES
 from facesnap.world.masks import BeardRoots
 from facesnap.world.palette import DYED_HAIR, LIPSTICK, linear
-from facesnap.world.hairstyles import STYLES
 
 #: Painted cover of the beard's and the moustache's area.
 BEARD_COVER = {"none": (0.0, 0.0), "stubble": (0.45, 0.5), "moustache": (0.0, 0.75), "full beard": (0.85, 0.85)}
