@@ -12,24 +12,30 @@ from typing import Any
 
 import numpy as np
 
-_OPENINGS = (
-    "a portrait of a person",
-    "a photo of a person",
-    "a close-up portrait of a person",
-    "a headshot of a person",
-    "a person",
-    "portrait photo of a person",
-)
+_OPENINGS = {
+    "photo": ("a portrait of a person", "a photo of a person", "a close-up portrait of a person",
+              "a headshot of a person", "a person", "portrait photo of a person"),
+    "pencil": ("a pencil drawing of a person", "a pencil sketch of a person", "a person, pencil drawing"),
+    "watercolour": ("a watercolour of a person", "a watercolor painting of a person", "watercolour portrait of a person"),
+    "oil": ("an oil painting of a person", "a portrait of a person in oil", "a person, oil painting"),
+    "comic": ("a comic drawing of a person", "a comic book portrait of a person", "a person, comic style"),
+    "black and white": ("a black and white photo of a person", "a black-and-white portrait of a person",
+                        "a monochrome portrait of a person"),
+    "old photograph": ("an old photograph of a person", "a vintage photo of a person", "a faded old photo of a person"),
+    "neon": ("a neon portrait of a person", "a photo of a person in a neon-lit street", "a person in neon colours"),
+}  # fmt: skip
 _MOOD = {
     "smile": ("smiling", "with a smile"), "laugh": ("laughing", "laughing happily"),
     "surprise": ("looking surprised", "with a surprised expression"), "sad": ("looking sad", "with a sad expression"),
     "anger": ("looking angry", "with an angry expression"), "talk": ("talking", "speaking"),
-    "wink": ("winking", "with a wink"), "neutral": ("with a neutral expression", "with a calm face"),
+    "wink": ("winking", "with a wink"), "blink": ("with closed eyes", "eyes closed"),
+    "pout": ("pouting", "with pursed lips"), "grimace": ("grimacing", "pulling a face"), "neutral": ("with a neutral expression", "with a calm face"),
 }  # fmt: skip
 _LIGHT = {
     "soft": ("in soft light", "in soft studio light"), "left": ("lit from the left", "with light from the left"),
     "right": ("lit from the right", "with light from the right"), "top": ("lit from above", "in light from above"),
-    "warm": ("in warm light", "in warm evening light"), "cold": ("in cold light", "in cold blue light"),
+    "back": ("lit from behind", "with backlight"), "dramatic": ("in dramatic light", "with hard shadows"),
+    "neon": ("in neon light", "lit by neon lights"), "warm": ("in warm light", "in warm evening light"), "cold": ("in cold light", "in cold blue light"),
 }  # fmt: skip
 _SKIN = {
     "very pale": "very pale skin", "pale": "pale skin", "fair": "fair skin", "olive": "olive skin", "tan": "tan skin",
@@ -73,6 +79,8 @@ def _worn(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
         )
     if a["lipstick"] != "none":
         found.append(f"{a['lipstick']} lipstick")
+    if a["eyeshadow"] != "none":
+        found.append(f"{a['eyeshadow']} eyeshadow")
     return found
 
 
@@ -127,5 +135,5 @@ def _caption(a: dict[str, Any], rng: np.random.Generator, share: float) -> str:
     having = [phrase for i, phrase in enumerate(having) if i in kept]
     parts = [phrase for i, phrase in enumerate(parts) if i + total - len(parts) in kept]
     rng.shuffle(parts)
-    opening = str(rng.choice(_OPENINGS))
+    opening = str(rng.choice(_OPENINGS[a["style"]]))
     return ", ".join([f"{opening} with {_joined(having)}" if having else opening, *parts])

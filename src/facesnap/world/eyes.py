@@ -1,4 +1,4 @@
-"""Gaze: the head model moves lids only, so the eyeballs are turned here."""
+"""Gaze: the head model moves lids only, so the eyeballs are turned by the renderer."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from facesnap.world.head import HeadModel
 EYE_RADIUS = 1.53
 #: Eyeballs are drawn a little smaller than modelled: closed lids must cover them.
 SHRINK = 0.985
+EYE_PARTS = ("eye_l", "eye_r")
 
 
 class Eye(NamedTuple):
-    """Centre (3,) in head space, and the rotation (3, 3) that brings the iris's axis back to +z."""
+    """A turned eyeball, in head space."""
 
-    centre: np.ndarray
-    inverse: np.ndarray
+    centre: np.ndarray  #: (3,) cm
+    inverse: np.ndarray  #: (3, 3) brings the turned iris's axis back to +z
 
 
-def turn_eyes(head: HeadModel, vertices: np.ndarray, gaze: tuple[float, float]) -> tuple[np.ndarray, dict[str, Eye]]:
-    """Turn both eyeballs to ``gaze`` = (yaw, pitch) degrees in the head's space (signs of core.types).
+def turn_eyes(head: HeadModel, neutral: np.ndarray, gaze: tuple[float, float]) -> tuple[np.ndarray, dict[str, Eye]]:
+    """Turn the eyeballs of a neutral mesh (V, 3) to ``gaze`` = (yaw, pitch) degrees in the head's space.
 
-    Returns the vertices (V, 3) and the eyes by part name. The rest poses' slight divergence is undone.
+    Signs as in core.types. Returns the mesh and the eyes by part name; the rest poses' slight divergence is undone.
     """
-    turned = vertices.copy()
-    eyes = {}
+    turned, eyes = neutral.copy(), {}
     rotation = rotation_matrix(gaze[0], gaze[1], 0.0)
-    for part in ("eye_l", "eye_r"):
+    for part in EYE_PARTS:
         index = head.part_vertices[part]
-        ball = vertices[index]
+        ball = neutral[index]
         centre = (ball.max(axis=0) + ball.min(axis=0)) / 2
         centre[2] = ball[:, 2].min() + EYE_RADIUS
         ahead = ball[np.argmax(((ball - centre) ** 2).sum(axis=1))] - centre  # the cornea bulges out

@@ -2,7 +2,8 @@
 
 Space: centimetres, x to the subject's left, y up, z out of the face, origin at :data:`HEAD_ORIGIN` of the
 model's own coordinates (about the centroid of the mean head's landmarks). A head is
-``mean + identity . coefficients + expression . weights``; eyeballs are turned by the renderer.
+``mean + identity . coefficients + expression . weights``; eyeballs are turned by the renderer, which morphs on
+the card (:mod:`facesnap.world.mesh`, :mod:`facesnap.world.morph`).
 """
 
 from __future__ import annotations
@@ -48,27 +49,17 @@ class HeadModel:
     part_triangles: dict[str, slice]  #: part -> slice of ``triangles``
     part_vertices: dict[str, np.ndarray]  #: part -> vertex indices
     landmarks: np.ndarray  #: (72,) vertex indices in the order of landmarks.layout
+    landmark_expression: np.ndarray  #: (53, 72, 3) f32
 
-    def neutral(self, coefficients: np.ndarray) -> np.ndarray:
-        """Neutral head (V, 3) in cm for identity coefficients (100,)."""
-        offset = coefficients.astype(np.float32) @ self.identity
-        return np.asarray(self.mean + offset.reshape(-1, 3))
+    def express_landmarks(self, neutral: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The 72 landmarks (72, 3) of a neutral head (V or more, 3) with expression ``weights`` (53,)."""
+        return np.asarray(neutral[self.landmarks] + np.tensordot(weights, self.landmark_expression, 1))
 
-    def express(self, neutral: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Add expression ``weights`` (53,) to a neutral head (V, 3)."""
-        used = np.flatnonzero(weights)
-        vertices = neutral.copy()
-        if len(used):
-            offset = weights[used].astype(np.float32) @ self.expression[used]
-            vertices[self.moving] += offset.reshape(-1, 3)
-        return vertices
-
-    def normals(self, vertices: np.ndarray, triangles: np.ndarray | None = None) -> np.ndarray:
-        """Area-weighted unit vertex normals (V, 3); ``triangles`` (F, 3) when there are more than the head's."""
-        triangles = self.triangles if triangles is None else triangles
-        a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    def normals(self, vertices: np.ndarray) -> np.ndarray:
+        """Area-weighted unit vertex normals (V, 3)."""
+        a, b, c = (vertices[self.triangles[:, i]] for i in range(3))
         face = np.cross(b - a, c - a)
-        corners = triangles.T.ravel()
+        corners = self.triangles.T.ravel()
         count = len(vertices)
         total = np.stack([np.bincount(corners, np.tile(face[:, i], 3), count) for i in range(3)], axis=1)
         return np.asarray((total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)).astype(np.float32))
@@ -122,6 +113,7 @@ def _build(data: dict[str, np.ndarray]) -> HeadModel:
         part_vertices[part] = renumber[np.concatenate([np.array(ranges[name]) for name in names])]
         start += len(chosen)
     expression = data["expression"].astype(np.float32)[:, kept]
+    landmarks = renumber[landmark_vertices(data["mean"], data["landmarks68"])]
     moving = np.flatnonzero(np.abs(expression).max(axis=(0, 2)) > 1e-4)
     return HeadModel(
         mean=data["mean"][kept].astype(np.float32) - HEAD_ORIGIN,
@@ -131,5 +123,6 @@ def _build(data: dict[str, np.ndarray]) -> HeadModel:
         triangles=np.concatenate(triangles).astype(np.int32),
         part_triangles=part_triangles,
         part_vertices=part_vertices,
-        landmarks=renumber[landmark_vertices(data["mean"], data["landmarks68"])],
+        landmarks=landmarks,
+        landmark_expression=np.ascontiguousarray(expression[:, landmarks]),
     )

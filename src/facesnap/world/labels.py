@@ -7,18 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from facesnap.landmarks.layout import GROUPS, five_points
+from facesnap.core.types import Camera
+from facesnap.landmarks.layout import five_points
 from facesnap.world.captions import captions_of
 from facesnap.world.characters import Conditions, Person
 
+#: What a pixel of the segmentation shows; beards count as hair, clear lenses as what is behind them.
+CLASSES = ("background", "skin", "hair", "clothes", "glasses", "occluder")
+#: A landmark counts as hidden when what is drawn there lies this much nearer to the camera, in cm.
+HIDDEN_BEHIND = 0.35
 
-def visible_landmarks(posed: np.ndarray, normals: np.ndarray, inverse_distance: float) -> np.ndarray:
-    """Which landmarks (72,) face the camera; posed points and normals (72, 3). Lips count as seen sideways."""
-    view = np.array([0.0, 0.0, 1.0]) - posed * inverse_distance
-    facing = (normals * view).sum(axis=1) / np.linalg.norm(view, axis=1)
-    limit = np.full(len(posed), -0.15)
-    limit[GROUPS["mouth"]] = limit[GROUPS["eye_l"]] = limit[GROUPS["eye_r"]] = -0.6
-    return np.asarray(facing > limit)
+
+def hidden_landmarks(posed: np.ndarray, camera: Camera, size: int, nearness: np.ndarray) -> np.ndarray:
+    """Which posed landmarks (72, 3) lie behind what is drawn, or outside the picture: (72,) bool.
+
+    ``nearness`` (R, R) is the drawn z in cm towards the camera (see render.nearness) of a picture whose side is
+    ``size`` in the camera's pixels. A point is hidden when all drawn pixels round it are nearer.
+    """
+    side = len(nearness)
+    spot = camera.project(posed) * (side / size)
+    inside = ((spot >= 0) & (spot < side)).all(axis=1)
+    column, row = np.clip(np.floor(spot), 1, side - 2).astype(int).T
+    around = [nearness[row + dy, column + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    return np.asarray(~inside | (np.min(around, axis=0) > posed[:, 2] + HIDDEN_BEHIND))
 
 
 def attributes_of(person: Person, c: Conditions) -> dict[str, Any]:
@@ -27,32 +38,47 @@ def attributes_of(person: Person, c: Conditions) -> dict[str, Any]:
         "skin": person.tone, "eyes": person.eye_colour, "hair_style": c.hair_style,
         "hair_colour": "none" if c.hair_style == "bald" else c.hair_colour, "beard": c.beard, "glasses": c.glasses,
         "glasses_colour": c.glasses_colour if c.glasses != "none" else "none", "lipstick": c.lipstick,
+        "eyeshadow": c.eyeshadow, "occluder": c.occluder, "style": c.style, "age": age_of(person),
         "clothes": c.garment, "clothes_colour": c.garment_colour, "light": c.light, "background": c.background,
         "background_colour": c.background_colour, "expression": c.mood,
         "head_turn": "left" if c.yaw > 12 else "right" if c.yaw < -12 else "ahead",
     }  # fmt: skip
 
 
+def age_of(person: Person) -> str:
+    """Age impression in a word."""
+    return "young" if person.age < 0.4 else "middle-aged" if person.age < 0.72 else "old"
+
+
 def labels_of(
-    person: Person, c: Conditions, rotation: np.ndarray, landmarks: np.ndarray, normals: np.ndarray, size: int
+    person: Person, c: Conditions, rotation: np.ndarray, landmarks: np.ndarray, hidden: np.ndarray, size: int
 ) -> dict[str, Any]:
-    """JSON-ready labels; ``landmarks`` (72, 3) and ``normals`` (72, 3) in the unposed head's space."""
+    """JSON-ready labels.
+
+    ``landmarks`` (72, 3) in the unposed head's space; ``hidden`` (2, 72) bool: by the head itself, by anything.
+    """
     camera = c.camera(size)
     posed = landmarks @ rotation.T
     points = camera.project(posed)
     attributes = attributes_of(person, c)
     return {
         "person_id": person.person_id, "index": c.index, "seed": person.seed, "preset": c.preset, "size": size,
-        "style": "photo", "identity": _rounded(person.shape, 5),
-        "pose": {"yaw": c.yaw, "pitch": c.pitch, "roll": c.roll},
-        "camera": asdict(camera),
+        "style": c.style, "identity": _rounded(person.shape, 5),
+        "pose": {"yaw": c.yaw, "pitch": c.pitch, "roll": c.roll}, "camera": asdict(camera),
         "expression": _rounded(c.expression, 5), "gaze": list(c.gaze), "landmarks2d": _rounded(points, 3),
-        "landmarks3d": _rounded(landmarks, 4),
-        "visible": visible_landmarks(posed, normals @ rotation.T, camera.inverse_distance).tolist(),
-        "points5": _rounded(five_points(points), 3),
+        "landmarks3d": _rounded(landmarks, 4), "visible": (~hidden[0]).tolist(),
+        "occluded": (hidden[1] & ~hidden[0]).tolist(), "points5": _rounded(five_points(points), 3),
         "box": _rounded(np.concatenate([points.min(axis=0), points.max(axis=0)]), 3),
         "attributes": attributes, "captions": captions_of(attributes, (person.seed, person.person_id, c.index)),
+        "person": _parameters(person), "conditions": _parameters(c),
     }  # fmt: skip
+
+
+def _parameters(drawn: Person | Conditions) -> dict[str, Any]:
+    """All that was sampled, arrays as lists; what has a label of its own is left out."""
+    own = {"person_id", "seed", "shape", "index", "preset", "style", "expression", "yaw", "pitch", "roll", "gaze"}
+    values = {name: value for name, value in asdict(drawn).items() if name not in own}
+    return {name: _rounded(v, 4) if isinstance(v, np.ndarray) else v for name, v in values.items()}
 
 
 def _rounded(values: np.ndarray, digits: int) -> list[Any]:

@@ -9,28 +9,39 @@ import numpy as np
 from facesnap.world.characters import Conditions, Person
 from facesnap.world.hairstyles import STYLES
 from facesnap.world.masks import BeardRoots
-from facesnap.world.palette import DYED_HAIR, LIPSTICK, linear
+from facesnap.world.palette import DYED_HAIR, EYESHADOW, LIPSTICK, SKIN, linear
 
 #: Painted cover of the beard's and the moustache's area.
 BEARD_COVER = {"none": (0.0, 0.0), "stubble": (0.45, 0.5), "moustache": (0.0, 0.75), "full beard": (0.85, 0.85)}
 
 
-def skin_uniforms(person: Person, c: Conditions) -> dict[str, Any]:
-    """Uniforms of skin.frag."""
-    painted = c.lipstick != "none"
+def bake_uniforms(person: Person) -> dict[str, Any]:
+    """Uniforms of bake.frag: what a person's skin always is."""
     return {
-        "u_lip": linear(LIPSTICK[c.lipstick] if painted else person.lip), "u_lip_gloss": 0.3 if painted else 0.12,
-        "u_brow": linear(person.brow), "u_brow_shape": (person.brow_thickness, person.brow_density),
-        "u_scalp_cover": STYLES[c.hair_style].cover, "u_hairline": 0.0,
-        "u_beard": linear(beard_colour(person, c)) * 0.6, "u_beard_cover": BEARD_COVER[c.beard],
-        "u_marks": (person.blush, person.freckles, person.age, person.bags),
-        "u_person": person.noise, "u_moles": person.moles.T,
+        "u_skin": linear(person.skin), "u_lip": linear(person.lip), "u_brow": linear(person.brow),
+        "u_brow_shape": (person.brow_thickness, person.brow_density, person.brow_coarseness),
+        "u_marks": (person.redness, person.freckles, person.age, person.bags),
+        "u_surface": (person.oiliness, person.mottling), "u_person": person.noise, "u_moles": person.moles.T,
     }  # fmt: skip
+
+
+def skin_uniforms(person: Person, c: Conditions) -> dict[str, Any]:
+    """Uniforms of skin.frag: what this picture puts on the skin."""
+    return {
+        "u_lipstick": _paint(LIPSTICK, c.lipstick, 0.9), "u_eyeshadow": _paint(EYESHADOW, c.eyeshadow, 0.55),
+        "u_scalp_cover": STYLES[c.hair_style].cover, "u_beard": linear(beard_colour(person, c)) * 0.6,
+        "u_beard_cover": BEARD_COVER[c.beard], "u_darkness": list(SKIN).index(person.tone) / (len(SKIN) - 1),
+    }  # fmt: skip
+
+
+def _paint(colours: dict[str, tuple[int, int, int]], name: str, amount: float) -> np.ndarray:
+    """Colour and amount (4,) of a make-up; nothing for "none"."""
+    return np.zeros(4, np.float32) if name == "none" else np.append(linear(colours[name]), amount)
 
 
 def inner_uniforms(person: Person) -> dict[str, Any]:
     """Uniforms of inner.frag that don't change from part to part."""
-    return {"u_iris": linear(person.iris), "u_lash": linear(np.array(person.brow) * 0.5)}
+    return {"u_iris": linear(person.iris), "u_lash": linear(np.array(person.brow) * 0.35)}
 
 
 def beard_colour(person: Person, c: Conditions) -> tuple[float, float, float]:

@@ -6,8 +6,8 @@ import numpy as np
 
 #: Skin from very pale to very dark.
 SKIN: dict[str, tuple[int, int, int]] = {
-    "very pale": (229, 188, 170), "pale": (224, 178, 154), "fair": (214, 165, 136), "olive": (196, 148, 110),
-    "tan": (182, 130, 92), "brown": (148, 98, 66), "dark": (114, 73, 50), "very dark": (92, 58, 39),
+    "very pale": (236, 201, 184), "pale": (231, 190, 167), "fair": (222, 175, 146), "olive": (203, 155, 117),
+    "tan": (186, 134, 95), "brown": (152, 101, 68), "dark": (117, 75, 51), "very dark": (84, 53, 38),
 }  # fmt: skip
 EYES: dict[str, tuple[int, int, int]] = {
     "dark brown": (70, 42, 24), "brown": (105, 64, 32), "amber": (150, 98, 40), "hazel": (124, 104, 56),
@@ -22,15 +22,15 @@ HAIR: dict[str, tuple[int, int, int]] = {
 NATURAL_HAIR = tuple(HAIR)[:9]
 DYED_HAIR = tuple(HAIR)[9:]
 LIPSTICK: dict[str, tuple[int, int, int]] = {
-    "red": (178, 26, 38), "pink": (216, 92, 124), "dark": (104, 26, 44), "nude": (190, 122, 102),
+    "red": (178, 26, 38), "pink": (216, 92, 124), "dark": (104, 26, 44), "plum": (124, 44, 86),
 }  # fmt: skip
-GLASSES = {
-    "black": (24, 24, 26),
-    "silver": (172, 174, 178),
-    "gold": (186, 148, 78),
-    "red": (150, 32, 36),
+EYESHADOW: dict[str, tuple[int, int, int]] = {
+    "brown": (120, 84, 66), "blue": (74, 104, 170), "green": (82, 128, 98), "purple": (128, 86, 150), "dark": (58, 48, 52),
+}  # fmt: skip
+GLASSES: dict[str, tuple[int, int, int]] = {
+    "black": (24, 24, 26), "silver": (172, 174, 178), "gold": (186, 148, 78), "red": (150, 32, 36),
     "brown": (92, 58, 36),
-}
+}  # fmt: skip
 
 
 def linear(colour: tuple[float, ...] | np.ndarray) -> np.ndarray:

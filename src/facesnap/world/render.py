@@ -17,9 +17,9 @@ from facesnap.world.clothes import GARMENTS
 from facesnap.world.eyes import turn_eyes
 from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
-from facesnap.world.labels import labels_of
+from facesnap.world.labels import CLASSES, hidden_landmarks, labels_of
 from facesnap.world.lights import set_up
-from facesnap.world.makeup import beard_hairs, beard_uniforms, inner_uniforms, skin_uniforms
+from facesnap.world.makeup import bake_uniforms, beard_hairs, beard_uniforms, inner_uniforms, skin_uniforms
 from facesnap.world.masks import beard_roots, scalp_height
 from facesnap.world.palette import GLASSES, linear
 from facesnap.world.scene import Scene
@@ -33,19 +33,22 @@ BODY_TURN = (0.45, 0.15, 0.1)
 NECK = np.array([0.0, -12.0, 0.0]) - HEAD_ORIGIN
 BEARD_STRANDS = 2600
 REMEMBERED_PEOPLE = 4
+#: The target's alpha says what a pixel shows: class number times this, of 255.
+CLASS_STEP = 40
 
 
 @dataclass(frozen=True)
 class Render:
-    """A picture (S, S, 3) uint8 RGB and its labels (JSON-ready)."""
+    """A picture (S, S, 3) uint8 RGB, its segmentation (S, S) uint8 (see labels.CLASSES), its labels (JSON-ready)."""
 
     image: np.ndarray
+    segmentation: np.ndarray
     labels: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Shaped:
-    """A person's neutral head (V, 3) and the affine maps (4, 3) that carry hair and glasses to it."""
+    """A person's neutral mesh (V, 3) and the affine maps (4, 3) that carry hair and glasses to it."""
 
     neutral: np.ndarray
     carry_hair: np.ndarray
@@ -64,10 +67,10 @@ class Renderer:
         InputError: the head model is absent.
     """
 
-    def __init__(self, size: int = 128, samples: int = 2) -> None:
+    def __init__(self, size: int = 256, samples: int = 2) -> None:
         self.size, self.samples = size, samples
         self.head = load_head()
-        self.scene = Scene(self.head, size * samples)
+        self.scene = Scene(self.head, size, samples)
         self.roots = beard_roots(self.head, BEARD_STRANDS)
         self.root_buffer, self.beard_array = self.scene.beard_array(BEARD_STRANDS)
         skin = self.head.part_vertices["skin"]
@@ -78,10 +81,10 @@ class Renderer:
         self.people: OrderedDict[tuple[int, int], Shaped] = OrderedDict()
 
     def shaped(self, person: Person) -> Shaped:
-        """A person's neutral head and fits; the last few people are remembered."""
+        """A person's neutral mesh and fits; the last few people are remembered."""
         key = (person.seed, person.person_id)
         if key not in self.people:
-            neutral, rest = self.head.neutral(person.shape), self.head.mean
+            neutral, rest = self.scene.mesh.neutral(person.shape, person.ears), self.head.mean
             hair, eyes = (affine_fit(rest[part], neutral[part]) for part in (self.scalp, self.eye_area))
             self.people[key] = Shaped(neutral, hair, eyes)
             if len(self.people) > REMEMBERED_PEOPLE:
@@ -91,38 +94,49 @@ class Renderer:
     def render(self, person: Person, conditions: Conditions) -> Render:
         """Draw one picture with its labels."""
         shaped = self.shaped(person)
-        expressed = self.head.express(shaped.neutral, conditions.expression)
-        turned, eyes = turn_eyes(self.head, expressed, conditions.gaze)
-        vertices = self.scene.with_torso(turned)
-        normals = self.head.normals(vertices, self.scene.triangles)
+        marks = self.head.express_landmarks(shaped.neutral, conditions.expression)
+        neutral, eyes = turn_eyes(self.head, shaped.neutral, conditions.gaze)
         rotation = rotation_matrix(conditions.yaw, conditions.pitch, conditions.roll)
         with self.scene.gl:  # another renderer of this process may be the current one
-            self.scene.moving.write(np.concatenate([vertices, normals], axis=1).astype(np.float32).tobytes())
-            self._place(person, conditions, rotation, shaped)
+            self.scene.morpher.run(neutral, conditions.expression)
+            backdrop = background.paint(
+                conditions.background, conditions.background_colour, conditions.background_seed
+            )
+            self._place(conditions, rotation, shaped, linear(backdrop.mean(axis=(0, 1))))
+            self._dress(person)
             self._cast_shadow(conditions)
-            self._draw(person, conditions, shaped, vertices, normals, eyes)
-            image = self._read()
-        marks = self.head.landmarks
-        labels = labels_of(person, conditions, rotation, expressed[marks], normals[marks], self.size)
-        return Render(image, labels)
+            self._draw_head(person, conditions, backdrop, marks, eyes)
+            bare = self._nearness(conditions)
+            self._draw_worn(person, conditions, shaped)
+            image, segmentation = self._read()
+            dressed = self._nearness(conditions)
+        camera, posed = conditions.camera(self.size), marks @ rotation.T
+        hidden = np.stack([hidden_landmarks(posed, camera, self.size, drawn) for drawn in (bare, dressed)])
+        labels = labels_of(person, conditions, rotation, marks, hidden, self.size)
+        return Render(image, segmentation, labels)
 
-    def _place(self, person: Person, c: Conditions, rotation: np.ndarray, shaped: Shaped) -> None:
+    def _place(self, c: Conditions, rotation: np.ndarray, shaped: Shaped, surroundings: np.ndarray) -> None:
         """Uniforms that several programs share: pose, camera, light, colours."""
         body = rotation_matrix(
             *(share * angle for share, angle in zip(BODY_TURN, (c.yaw, c.pitch, c.roll), strict=True))
         )
         camera = c.camera(self.size)
         fractions = (camera.scale / self.size, camera.cx / self.size, camera.cy / self.size)
-        near, far = (1.0 - z * max(camera.inverse_distance, 1e-3) for z in (28.0, -50.0))
-        slope = 2.0 / (1.0 / far - 1.0 / near)
-        light = set_up(c)
+        light = set_up(c, surroundings)
         self.scene.set_all({
             "u_head": rotation, "u_body": body, "u_body_offset": rotation @ NECK - body @ NECK,
-            "u_camera": (*fractions, camera.inverse_distance),
-            "u_depth": (1.0 - slope / far, slope), "u_exposure": 1.05, "u_offset": 0.0, **light,
-            "u_shadow": _light_matrix(np.array(light["u_key_direction"])), "u_hair": linear(c.hair),
-            "u_skin": linear(person.skin), "u_carry": shaped.carry_hair.T,
+            "u_camera": (*fractions, camera.inverse_distance), "u_depth": depth_terms(camera.inverse_distance),
+            "u_offset": 0.0, **light, "u_shadow": _light_matrix(np.array(light["u_key_direction"])),
+            "u_hair": linear(c.hair), "u_carry": shaped.carry_hair.T,
         })  # fmt: skip
+
+    def _dress(self, person: Person) -> None:
+        """The person's own colours, and their baked skin."""
+        scene, key = self.scene, (person.seed, person.person_id)
+        scene.set_all({**bake_uniforms(person), **inner_uniforms(person)})
+        albedo, relief = scene.baker.get(key) or scene.baker.bake(key, scene.parts["bake"])
+        scene.use("u_albedo", albedo)
+        scene.use("u_relief", relief)
 
     def _cast_shadow(self, c: Conditions) -> None:
         """Depth from the key light into the shadow map."""
@@ -137,47 +151,53 @@ class Renderer:
             hair.depth.render(vertices=hair.depth.vertices // 12 * 6)  # half the strands shade as much
         scene.set("u_shadow_pass", False)
 
-    def _draw(
-        self, person: Person, c: Conditions, shaped: Shaped, vertices: np.ndarray, normals: np.ndarray, eyes: Any
-    ) -> None:
-        """The picture, back to front where it matters."""
+    def _show(self, name: str) -> None:
+        """Say what is drawn next, for the segmentation."""
+        self.scene.set("u_class", CLASSES.index(name) * CLASS_STEP / 255)
+
+    def _draw_head(self, person: Person, c: Conditions, backdrop: np.ndarray, marks: np.ndarray, eyes: Any) -> None:
+        """Background, skin, eyes, and what the lips hide."""
         scene = self.scene
         scene.target.use()
-        scene.target.clear(0.5, 0.5, 0.5, 1.0)
-        picture = background.paint(c.background, c.background_colour, c.background_seed)
-        scene.backdrop.write(np.ascontiguousarray(picture[::-1]).tobytes())
+        scene.target.clear(0.5, 0.5, 0.5, 0.0)
+        scene.backdrop.write(np.ascontiguousarray(backdrop[::-1]).tobytes())
         scene.gl.enable_only(moderngl.NOTHING)
         scene.backdrop_array.render(moderngl.TRIANGLE_STRIP)
         scene.gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+        self._show("skin")
         scene.set_all(skin_uniforms(person, c))
-        scene.parts["skin"].render()  # first: it hides the far half of the hair from shading
+        scene.parts["skin" if c.beard == "none" else "bearded"].render()
         scene.gl.enable_only(moderngl.DEPTH_TEST)
-        hair = scene.hair(c.hair_style, c.hair_variant)
-        scene.set("u_shine", 0.22)
-        if hair is not None:
-            hair.shaded.render()
-        self._draw_inner(person, vertices, eyes)
-        self._draw_clothes(c)
-        if c.beard in ("moustache", "full beard"):
-            hairs = beard_hairs(self.roots, c.beard, vertices, normals)
-            self.root_buffer.write(hairs.tobytes())
-            scene.set_all(beard_uniforms(person, c))
-            self.beard_array.render(instances=len(hairs))
-        if c.glasses != "none":
-            self._draw_glasses(shaped, c)
-
-    def _draw_inner(self, person: Person, vertices: np.ndarray, eyes: Any) -> None:
-        """Eyes, lashes and what the lips hide."""
-        upper, lower = vertices[self.head.landmarks[[66, 70]], 1]
-        self.scene.set_all(inner_uniforms(person))
+        upper, lower = marks[[66, 70], 1]
         for part, number in INNER_PARTS.items():
             if part in BEHIND_LIPS and upper - lower <= LIPS_APART:
                 continue
-            self.scene.set("u_part", number)
+            scene.set("u_part", number)
             if part in eyes:
-                self.scene.set("u_eye_centre", eyes[part].centre)
-                self.scene.set("u_eye_inverse", eyes[part].inverse)
-            self.scene.parts[part].render()
+                scene.set("u_eye_centre", eyes[part].centre)
+                scene.set("u_eye_inverse", eyes[part].inverse)
+            scene.parts[part].render()
+
+    def _draw_worn(self, person: Person, c: Conditions, shaped: Shaped) -> None:
+        """Hair, clothes, beard, glasses: after the head, which hides their far sides from shading."""
+        scene = self.scene
+        scene.gl.enable_only(moderngl.DEPTH_TEST)
+        hair = scene.hair(c.hair_style, c.hair_variant)
+        scene.set("u_shine", 0.22)
+        self._show("hair")
+        if hair is not None:
+            hair.shaded.render()
+        if c.beard in ("moustache", "full beard"):
+            moved = np.frombuffer(scene.morpher.moved.read(), np.float32).reshape(-1, 6)
+            hairs = beard_hairs(self.roots, c.beard, moved[:, :3], moved[:, 3:])
+            self.root_buffer.write(hairs.tobytes())
+            scene.set_all(beard_uniforms(person, c))
+            self.beard_array.render(instances=len(hairs))
+        self._show("clothes")
+        self._draw_clothes(c)
+        if c.glasses != "none":
+            self._show("glasses")
+            self._draw_glasses(shaped, c)
 
     def _draw_clothes(self, c: Conditions) -> None:
         garment = GARMENTS[c.garment]
@@ -189,22 +209,55 @@ class Renderer:
         self.scene.parts["cloth"].render()
 
     def _draw_glasses(self, shaped: Shaped, c: Conditions) -> None:
+        """Frame, then lenses: dark ones count as glasses, clear ones leave depth and class as they are."""
         scene, (frame, lens) = self.scene, self.scene.glasses[c.glasses]
+        alpha = CLASSES.index("glasses") * CLASS_STEP / 255
         colour = linear(GLASSES[c.glasses_colour])
-        scene.set_all({"u_carry": shaped.carry_glasses.T, "u_gloss": 0.35, "u_colour": np.append(colour, 1.0)})
+        scene.set_all({"u_carry": shaped.carry_glasses.T, "u_gloss": 0.35, "u_colour": np.append(colour, alpha)})
         frame.render()
-        tint = (0.01, 0.01, 0.012, 0.88) if c.glasses == "sunglasses" else (0.5, 0.55, 0.6, 0.10)
+        dark = c.glasses == "sunglasses"
+        tint = (0.01, 0.01, 0.012, 0.88) if dark else (0.5, 0.55, 0.6, 0.10)
         scene.set_all({"u_gloss": 0.06, "u_colour": tint})
         scene.gl.enable(moderngl.BLEND)
+        scene.gl.blend_func = (moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA, moderngl.ZERO, moderngl.ONE)
+        scene.target.depth_mask = dark
         lens.render()
+        scene.target.depth_mask = True
+        scene.gl.disable(moderngl.BLEND)
+        if dark:
+            scene.target.color_mask = (False, False, False, True)
+            scene.set("u_colour", (0.0, 0.0, 0.0, alpha))
+            scene.gl.depth_func = "<="
+            lens.render()
+            scene.gl.depth_func = "<"
+            scene.target.color_mask = (True, True, True, True)
 
-    def _read(self) -> np.ndarray:
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        """The picture, and per pixel the class that covers most of it."""
         side = self.size * self.samples
-        pixels = self.scene.target.read(components=3, alignment=1)
-        picture = np.frombuffer(pixels, np.uint8).reshape(side, side, 3)[::-1]
-        if self.samples == 1:
-            return picture.copy()
-        return np.asarray(cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA))
+        pixels = np.frombuffer(self.scene.target.read(components=4, alignment=1), np.uint8)
+        picture = pixels.reshape(side, side, 4)[::-1]
+        numbers = np.asarray((picture[..., 3].astype(np.uint16) + CLASS_STEP // 2) // CLASS_STEP, np.uint8)
+        small = (self.size, self.size)
+        shares = [cv2.resize((numbers == k).astype(np.uint8) * 255, small, interpolation=cv2.INTER_AREA)
+                  for k in range(len(CLASSES))]  # fmt: skip
+        image = cv2.resize(np.ascontiguousarray(picture[..., :3]), small, interpolation=cv2.INTER_AREA)
+        return np.asarray(image), np.argmax(shares, axis=0).astype(np.uint8)
+
+    def _nearness(self, c: Conditions) -> np.ndarray:
+        """Z in cm towards the camera (side, side) of what is drawn so far, row 0 at the top; far behind where nothing."""
+        side = self.size * self.samples
+        depth = np.frombuffer(self.scene.target.read(components=1, attachment=-1, dtype="f4", alignment=1), np.float32)
+        start, slope = depth_terms(1.0 / c.distance)
+        w = slope / (2.0 * depth.reshape(side, side)[::-1] - 1.0 - start)
+        return np.asarray((1.0 - w) * c.distance)
+
+
+def depth_terms(inverse_distance: float) -> tuple[float, float]:
+    """a, b of ndc depth = a + b / w, where w = 1 - z * inverse_distance for z from 28 to -50 cm."""
+    near, far = (1.0 - z * max(inverse_distance, 1e-3) for z in (28.0, -50.0))
+    slope = 2.0 / (1.0 / far - 1.0 / near)
+    return 1.0 - slope / far, slope
 
 
 def _light_matrix(direction: np.ndarray) -> np.ndarray:

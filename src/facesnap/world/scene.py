@@ -11,16 +11,20 @@ import numpy as np
 from facesnap.core.errors import FaceSnapError
 from facesnap.world import background, glasses
 from facesnap.world.ambient import bake_ambient
-from facesnap.world.clothes import Torso
 from facesnap.world.hair import grow
 from facesnap.world.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.masks import mask_textures, scalp_height
+from facesnap.world.mesh import build_mesh
+from facesnap.world.morph import Morpher
+from facesnap.world.skin import CENTRE, SkinBaker, atlas_place
 
-SHADOW_SIZE = 256
+SHADOW_SIZE = 512
 NOISE_SIZE = 32
-#: Program -> (vertex shader, fragment shader).
+#: Program -> vertex shader, fragment shader, and what is defined in it.
 PROGRAMS = {
+    "bake": ("bake.vert", "bake.frag"),
     "skin": ("head.vert", "skin.frag"),
+    "bearded": ("head.vert", "skin.frag", "BEARD"),
     "inner": ("head.vert", "inner.frag"),
     "cloth": ("head.vert", "cloth.frag"),
     "head_depth": ("head.vert", "depth.frag"),
@@ -31,7 +35,8 @@ PROGRAMS = {
     "background": ("background.vert", "background.frag"),
 }
 #: Which texture unit each sampler reads.
-UNITS = {"u_noise": 0, "u_shadow_map": 1, "u_mask_a": 2, "u_mask_b": 3, "u_picture": 4}
+UNITS = {"u_noise": 0, "u_shadow_map": 1, "u_mask_a": 2, "u_mask_b": 3, "u_picture": 4, "u_albedo": 5, "u_relief": 6}
+UNLIT = ("depth.frag", "background.frag", "bake.frag")
 
 
 class HairArrays(NamedTuple):
@@ -46,30 +51,30 @@ class Scene:
 
     Args:
         head: the head model.
-        side: side of the square picture that is drawn, in pixels.
+        size: side of the pictures in pixels.
+        samples: supersampling per axis.
 
     Raises:
         FaceSnapError: no OpenGL through EGL on this machine.
     """
 
-    def __init__(self, head: HeadModel, side: int) -> None:
-        self.head = head
+    def __init__(self, head: HeadModel, size: int, samples: int) -> None:
+        self.head, self.mesh = head, build_mesh(head)
         self.gl = open_context()
-        self.target = self.gl.framebuffer(
-            [self.gl.renderbuffer((side, side), 4)], self.gl.depth_renderbuffer((side, side))
-        )
+        shape = (size * samples, size * samples)
+        self.target = self.gl.framebuffer([self.gl.renderbuffer(shape, 4)], self.gl.depth_renderbuffer(shape))
         self.programs = {name: self._program(*shaders) for name, shaders in PROGRAMS.items()}
         self._make_textures()
-        self.torso = Torso(head)
-        self.triangles = np.concatenate([head.triangles, self.torso.triangles])
+        self.baker = SkinBaker(self.gl, size)
+        self.morpher = Morpher(self.gl, self.mesh, _source("morph.comp"), _source("normals.comp"))
         self._make_head()
         self._make_solids()
         self._hair: dict[tuple[str, int], HairArrays | None] = {}
 
-    def _program(self, vertex: str, fragment: str) -> moderngl.Program:
-        lit = fragment not in ("depth.frag", "background.frag")
-        before = ("common.glsl",) if vertex != "background.vert" else ()
-        return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment))
+    def _program(self, vertex: str, fragment: str, *defined: str) -> moderngl.Program:
+        lit = fragment not in UNLIT
+        before = ("common.glsl",) if vertex not in ("background.vert", "bake.vert") else ()
+        return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment, defined=defined))
 
     def _make_textures(self) -> None:
         self.shadow_map = self.gl.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
@@ -94,28 +99,32 @@ class Scene:
     def _make_head(self) -> None:
         """The head with the torso below it: positions and normals change per picture, the rest never."""
         head = self.head
-        rest = self.with_torso(head.mean) + HEAD_ORIGIN
+        rest = self.mesh.mean + HEAD_ORIGIN
         ambient = np.ones(len(rest), np.float32)
         ambient[: len(head.mean)] = bake_ambient(self.gl, head)
-        static = np.concatenate([rest, ambient[:, None], scalp_height(rest)[:, None]], axis=1).astype(np.float32)
-        self._static = self.gl.buffer(static.tobytes())
-        self.moving = self.gl.buffer(reserve=len(rest) * 24)
+        static = np.concatenate([rest, ambient[:, None], scalp_height(rest)[:, None], atlas_place(rest)], axis=1)
+        self._static = self.gl.buffer(static.astype(np.float32).tobytes())
         skin = head.triangles[head.part_triangles["skin"]]
         shoulders = skin[(rest[skin][:, :, 1] < -5.0).all(axis=1)]
         self.parts = {
             name: self.head_array("skin" if name == "skin" else "inner", head.triangles[part])
             for name, part in head.part_triangles.items()
         }
-        self.parts["cloth"] = self.head_array("cloth", np.concatenate([shoulders, self.torso.triangles]))
-        self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, self.torso.triangles]))
+        self.parts["bearded"] = self.head_array("bearded", skin)
+        self.parts["cloth"] = self.head_array("cloth", np.concatenate([shoulders, self.mesh.torso]))
+        self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, self.mesh.torso]))
+        behind = (rest[skin] - CENTRE)[:, :, 2] < -0.9 * np.linalg.norm(rest[skin] - CENTRE, axis=2)
+        self.parts["bake"] = self.head_array("bake", skin[~behind.any(axis=1)])  # what the atlas tears is left out
 
     def head_array(self, program: str, triangles: np.ndarray) -> moderngl.VertexArray:
-        """A vertex array that draws ``triangles`` (F, 3) of the head (or torso) with a program."""
+        """A vertex array that draws ``triangles`` (F, 3) of the mesh with a program."""
         used = self.programs[program]
+        fields = (("in_position", 3), ("in_normal", 3)), (("in_rest", 4), ("in_scalp", 1), ("in_atlas", 2))
+        buffers = (self.morpher.moved, self._static)
         content = [
-            (self.moving, *_layout(used, (("in_position", 3), ("in_normal", 3)))),
-            (self._static, *_layout(used, (("in_rest", 4), ("in_scalp", 1)))),
-        ]
+            (buffer, *_layout(used, kind)) for buffer, kind in zip(buffers, fields, strict=True)
+            if any(name in used for name, _ in kind)
+        ]  # fmt: skip
         return self.gl.vertex_array(used, content, index_buffer=self.gl.buffer(triangles.astype(np.int32).tobytes()))
 
     def _make_solids(self) -> None:
@@ -161,10 +170,6 @@ class Scene:
             self._hair[key] = HairArrays(*made) if made else None
         return self._hair[key]
 
-    def with_torso(self, vertices: np.ndarray) -> np.ndarray:
-        """Append the torso's vertices to the head's (V, 3)."""
-        return np.concatenate([vertices, self.torso.vertices(vertices)])
-
     def set(self, name: str, value: Any) -> None:
         """Set a uniform in every program that has it; matrices (R, C) are given as in mathematics."""
         for program in self.programs.values():
@@ -176,6 +181,10 @@ class Scene:
                 uniform.write(np.ascontiguousarray(columns, dtype=np.float32).tobytes())
             else:
                 uniform.value = value
+
+    def use(self, name: str, texture: moderngl.Texture) -> None:
+        """Put a texture where a sampler reads it."""
+        texture.use(UNITS[name])
 
     def set_all(self, values: dict[str, Any]) -> None:
         """Set several uniforms."""
@@ -190,16 +199,16 @@ def open_context() -> moderngl.Context:
         FaceSnapError: no OpenGL through EGL on this machine.
     """
     try:
-        made: moderngl.Context = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]
+        made: moderngl.Context = moderngl.create_context(require=430, standalone=True, backend="egl")  # type: ignore[arg-type]
         return made
     except Exception as error:  # moderngl raises plain Exception
         needed = "install libegl1, libgl1-mesa-dri and libgles2"
-        raise FaceSnapError(f"no OpenGL through EGL on this machine ({error}): {needed}") from error
+        raise FaceSnapError(f"no OpenGL 4.3 through EGL on this machine ({error}): {needed}") from error
 
 
-def _source(*names: str) -> str:
+def _source(*names: str, defined: tuple[str, ...] = ()) -> str:
     folder = files("facesnap.world") / "glsl"
-    return "#version 330\n" + "\n".join((folder / name).read_text() for name in names)
+    return "#version 430\n" + "".join(f"#define {name}\n" for name in defined) + "\n".join((folder / name).read_text() for name in names)
 
 
 def _layout(program: moderngl.Program, fields: tuple[tuple[str, int], ...]) -> tuple[str, ...]:

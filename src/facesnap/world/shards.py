@@ -221,7 +221,8 @@ def render_shard(job: Job) -> int:
 
 def _pictures(job: Job) -> Iterator[tuple[str, bytes, bytes]]:
     """Key, PNG and JSON of every picture of a shard."""
-    from facesnap.world.characters import sample_conditions, sample_person
+    from facesnap.world.moments import sample_conditions
+    from facesnap.world.people import sample_person
 
     settings = job.settings
     renderer = _renderer(settings.size)

@@ -13,11 +13,12 @@ def contact_sheet(
     size: int = 128,
     seed: int = 0,
     first: int = 0,
-    preset: str = "cpu",
+    preset: str = "full",
     overlay: bool = False,
 ) -> np.ndarray:
     """Render a sheet (people * size, conditions * size, 3) uint8; ``overlay`` draws the 72 landmarks."""
-    from facesnap.world.characters import sample_conditions, sample_person
+    from facesnap.world.moments import sample_conditions
+    from facesnap.world.people import sample_person
     from facesnap.world.render import Renderer
 
     renderer = Renderer(size)

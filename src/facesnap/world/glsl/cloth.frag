@@ -31,5 +31,5 @@ void main() {
     vec3 v = to_camera(v_world);
     if (dot(v_normal, v) < 0.0) n = -n;
     float ao = smoothstep(-0.4, 1.2, below) * 0.45 + 0.55;
-    f_colour = developed(shade(cloth, v_world, n, v, ao, vec3(0.15), 0.02, 8.0), 1.0);
+    f_colour = developed(shade(cloth, v_world, n, v, ao, vec3(0.15), 0.02, 8.0), u_class);
 }

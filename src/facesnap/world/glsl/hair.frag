@@ -21,5 +21,5 @@ void main() {
     float th = dot(t, h) + 0.12 * (v_strand.z - 1.0);
     float spec = pow(sqrt(max(1.0 - th * th, 0.0)), 60.0) * broad * shadow;
     vec3 c = colour * light * (1.0 - 0.25 * abs(v_strand.y)) + u_shine * spec * u_key * (u_hair * 0.8 + 0.05);
-    f_colour = developed(c, 1.0);
+    f_colour = developed(c, u_class);
 }

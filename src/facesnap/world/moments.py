@@ -1,0 +1,156 @@
+"""The sampler of conditions: everything about a picture that is not identity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
+from facesnap.world.background import COLOURS, PAINTERS
+from facesnap.world.characters import Conditions, Person, generator
+from facesnap.world.clothes import GARMENTS
+from facesnap.world.palette import DYED_HAIR, EYESHADOW, GLASSES, HAIR, LIPSTICK, NATURAL_HAIR, jitter
+
+HAIR_VARIANTS = 4
+LIGHTS = {
+    "soft": 0.28, "left": 0.12, "right": 0.12, "top": 0.09, "warm": 0.11, "cold": 0.10, "back": 0.09, "dramatic": 0.09,
+}  # fmt: skip
+STYLE_SHARES = {
+    "photo": 0.65, "pencil": 0.05, "watercolour": 0.05, "oil": 0.05, "comic": 0.05, "black and white": 0.05,
+    "old photograph": 0.05, "neon": 0.05,
+}  # fmt: skip
+MOODS = {
+    "neutral": 0.20, "smile": 0.20, "laugh": 0.10, "surprise": 0.08, "sad": 0.07, "anger": 0.07, "talk": 0.11,
+    "wink": 0.04, "blink": 0.04, "pout": 0.04, "grimace": 0.05,
+}  # fmt: skip
+#: Movements that exclude each other.
+_OPPOSED = (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"), ("mouthPucker", "mouthStretch_L"))
+_TALKING = ("mouthFunnel", "mouthPucker", "mouthStretch", "mouthLowerDown", "mouthUpperUp", "mouthClose", "mouthRollLower")
+
+
+def sample_conditions(seed: int, person: Person, index: int, preset: str = "full") -> Conditions:
+    """Draw picture ``index`` of a person; ``preset`` is ``"full"`` or ``"cpu"`` (narrower: easier to learn)."""
+    rng = generator(seed, person.person_id, 1, index)
+    cpu = preset == "cpu"
+    style = _choice(rng, STYLE_SHARES)
+    hair_style, beard, lipstick, eyeshadow = _grooming(rng, person.leaning)
+    hair_colour = _hair_colour(rng, person)
+    glasses = _choice(rng, {"none": 0.72, "round": 0.12, "rectangular": 0.12, "sunglasses": 0.04})
+    garment = str(rng.choice(list(GARMENTS)))
+    cloth, second = (str(c) for c in rng.choice(list(COLOURS), 2, replace=False))
+    kinds = list(PAINTERS)
+    background = str(rng.choice(kinds, p=[0.40, 0.30, 0.10, 0.08, 0.12] if cpu else [0.2] * 5))
+    gaze = (_clipped(rng, 8.0, 24.0), _clipped(rng, 5.0, 13.0))
+    mood, expression = _expression(rng, gaze)
+    yaw, pitch, roll = _pose(rng, cpu)
+    height = rng.uniform(25.0, 28.0) if cpu else rng.uniform(26.0, 40.0)
+    spread = 0.015 if cpu else 0.05
+    return Conditions(
+        index=index, preset=preset, style=style, hair_style=hair_style, hair_variant=int(rng.integers(HAIR_VARIANTS)),
+        hair_colour=hair_colour, hair=jitter(rng, HAIR[hair_colour], 0.08), beard=beard, glasses=glasses,
+        glasses_colour="black" if glasses == "sunglasses" else str(rng.choice(list(GLASSES))), lipstick=lipstick,
+        eyeshadow=eyeshadow, garment=garment, garment_colour=cloth, cloth=jitter(rng, COLOURS[cloth], 0.06),
+        cloth_second=jitter(rng, COLOURS[second], 0.06), occluder="none", occluder_variant=0,
+        occluder_colour=(0.0, 0.0, 0.0), light="neon" if style == "neon" else _choice(rng, LIGHTS),
+        light_jitter=_three(rng.normal(0, 0.12, 3)), exposure=float(np.exp(rng.normal(0.0, 0.10))),
+        background=background, background_colour=str(rng.choice(list(COLOURS))),
+        background_seed=int(rng.integers(2**31)), yaw=yaw, pitch=pitch, roll=roll, mood=mood, expression=expression,
+        gaze=gaze, picture_height=float(height),
+        centre=(float(0.5 + rng.normal(0, spread)), float(0.50 + rng.normal(0, spread))),
+        focal=float(rng.uniform(55, 110) if cpu else rng.uniform(40, 130)),
+    )  # fmt: skip
+
+
+def _choice(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    return str(rng.choice(list(shares), p=list(shares.values())))
+
+
+def _three(values: np.ndarray) -> tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _clipped(rng: np.random.Generator, deviation: float, limit: float) -> float:
+    return float(np.clip(rng.normal(0, deviation), -limit, limit))
+
+
+def _pose(rng: np.random.Generator, cpu: bool) -> tuple[float, float, float]:
+    """Yaw, pitch, roll in degrees; a third of the full preset's yaws are spread evenly to +-60."""
+    if cpu:
+        yaw = _clipped(rng, 14.0, 28.0)
+    elif rng.random() < 0.33:
+        yaw = float(rng.uniform(-60, 60))
+    else:
+        yaw = _clipped(rng, 20.0, 60.0)
+    return yaw, _clipped(rng, 6.0 if cpu else 8.0, 15.0 if cpu else 22.0), _clipped(rng, 5.0 if cpu else 6.0, 14.0)
+
+
+def _hair_colour(rng: np.random.Generator, person: Person) -> str:
+    """Mostly the person's natural colour, else another, else a dye."""
+    kind = rng.random()
+    if kind < 0.60:
+        return person.natural_hair
+    return str(rng.choice(DYED_HAIR if kind > 0.88 else NATURAL_HAIR))
+
+
+def _grooming(rng: np.random.Generator, leaning: float) -> tuple[str, str, str, str]:
+    """Hair style, beard, lipstick, eyeshadow: a person's leaning makes some likelier, none impossible."""
+    cropped = ["bald", "buzz cut", "short", "swept back", "side-parted", "curly", "afro"]
+    flowing = ["bob", "fringe bob", "long straight", "long wavy", "bun", "curly", "afro", "side-parted"]
+    first = leaning < 0.5
+    usual = rng.random() < 0.82
+    style = str(rng.choice(cropped if first == usual else flowing))
+    beard = lipstick = eyeshadow = "none"
+    if rng.random() < (0.5 if first else 0.05):
+        beard = _choice(rng, {"stubble": 0.35, "moustache": 0.25, "full beard": 0.40})
+    if beard == "none" and rng.random() < (0.06 if first else 0.42):
+        lipstick = str(rng.choice(list(LIPSTICK)))
+    if beard == "none" and rng.random() < (0.04 if first else 0.28):
+        eyeshadow = str(rng.choice(list(EYESHADOW)))
+    return style, beard, lipstick, eyeshadow
+
+
+def _expression(rng: np.random.Generator, gaze: tuple[float, float]) -> tuple[str, np.ndarray]:
+    """Mood name and weights (53,): the mood by some amount, a few small movements, lids that follow the gaze."""
+    mood = _choice(rng, MOODS)
+    weights = np.zeros(len(EXPRESSIONS), np.float32)
+    amount = rng.uniform(0.9, 1.0) if mood in ("wink", "blink") else rng.uniform(0.65, 1.0)
+    for name, weight in _movements(rng, mood).items():
+        weights[INDEX[name]] += weight * amount
+    if mood == "wink" and rng.random() < 0.5:
+        weights = weights[[INDEX[_other_side(name)] for name in EXPRESSIONS]]
+    free = [name for name in EXPRESSIONS if not name.startswith(("eyeLook", "eyeBlink"))]
+    for name in rng.choice(free, 5, replace=False):
+        weights[INDEX[str(name)]] += rng.uniform(0, 0.12)
+    weights[[INDEX["eyeBlink_L"], INDEX["eyeBlink_R"]]] += np.float32(max(0.0, rng.normal(0.02, 0.07)))
+    for one, other in _OPPOSED:
+        smaller = one if weights[INDEX[one]] < weights[INDEX[other]] else other
+        weights[INDEX[smaller]] = 0.0
+    for name, weight in _lids(gaze).items():
+        weights[INDEX[name]] += weight
+    return mood, np.clip(weights, 0, 1)
+
+
+def _movements(rng: np.random.Generator, mood: str) -> dict[str, float]:
+    """What a mood moves, at full amount."""
+    if mood == "talk":
+        chosen = rng.choice(_TALKING, 2, replace=False)
+        sides = [s for s in EXPRESSIONS if s.startswith(tuple(str(c) for c in chosen))]
+        return {"jawOpen": float(rng.uniform(0.12, 0.5)), **{s: float(rng.uniform(0.25, 0.65)) for s in sides}}
+    if mood == "grimace":
+        names = rng.choice([n for n in EXPRESSIONS if not n.startswith("eyeLook")], 6, replace=False)
+        return {str(name): float(rng.uniform(0.3, 0.9)) for name in names}
+    return PRESETS[mood]
+
+
+def _lids(gaze: tuple[float, float]) -> dict[str, float]:
+    """Lid movements (``eyeLook*``) of a gaze; at 30 degrees sideways or 25 up they are full."""
+    right, up = gaze[0] / 30.0, gaze[1] / 25.0  # a positive gaze yaw looks to the subject's right
+    return {
+        "eyeLookIn_L": max(right, 0.0), "eyeLookOut_R": max(right, 0.0),
+        "eyeLookOut_L": max(-right, 0.0), "eyeLookIn_R": max(-right, 0.0),
+        "eyeLookUp_L": max(up, 0.0), "eyeLookUp_R": max(up, 0.0),
+        "eyeLookDown_L": max(-up, 0.0), "eyeLookDown_R": max(-up, 0.0),
+    }  # fmt: skip
+
+
+def _other_side(name: str) -> str:
+    return name.replace("_L", "_#").replace("_R", "_L").replace("_#", "_R")
