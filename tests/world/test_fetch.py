@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -202,8 +203,9 @@ def test_the_commit_of_a_checkout(checkout: Path) -> None:
 
 
 @needs_git
-def test_the_repository_around_an_unpacked_archive_is_not_its_own(checkout: Path) -> None:
-    (checkout.parent / ".gitignore").write_text("ICT-FaceKit\n")
+@pytest.mark.parametrize("ignored", ["ICT-FaceKit\n", "nothing\n"])
+def test_the_repository_around_an_unpacked_archive_is_not_its_own(checkout: Path, ignored: str) -> None:
+    (checkout.parent / ".gitignore").write_text(ignored)
     commit(checkout.parent)
     assert commit_of(checkout) is None
 
@@ -296,8 +298,10 @@ def test_command_refuses_what_it_cannot_write(
 @needs_git
 def test_a_checkout_is_left_as_it_was(at_home: Path, checkout: Path) -> None:
     commit(checkout)
+    for path in (checkout / FOLDER).iterdir():
+        os.utime(path, (1e9, 1e9))  # git would like to note that down
     index = (checkout / ".git" / "index").read_bytes()
     assert app.run(["world", "fetch", "--from", str(checkout)]) == 0
+    assert (checkout / ".git" / "index").read_bytes() == index
     done = subprocess.run(["git", "status", "--porcelain"], cwd=checkout, check=True, capture_output=True, text=True)
     assert done.stdout == ""
-    assert (checkout / ".git" / "index").read_bytes() == index

@@ -50,9 +50,10 @@ def commit_of(checkout: Path) -> str | None:
     """The commit of a git checkout whose files are as committed; None where that can't be told."""
     folder = find_meshes(checkout).parent
     try:
-        # The files' own repository, not one that happens to lie around an unpacked archive.
-        if _ask_git(folder, "ls-files", "--", FOLDER) and not _ask_git(folder, "status", "--porcelain", "--", *PATHS):
-            return _ask_git(folder, "rev-parse", "HEAD") or None
+        # A prefix: the repository isn't the files' own but lies around an unpacked archive.
+        inside = _ask_git(folder, "rev-parse", "--show-prefix")
+        if not inside and not _ask_git(folder, "status", "--porcelain", "--", *PATHS):
+            return _ask_git(folder, "rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         pass
     return None
