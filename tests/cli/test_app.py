@@ -25,7 +25,7 @@ HELP_LIMIT = 0.5  # seconds
 
 COMMANDS = [
     *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["doctor"], ["demo"], ["evaluate"]),
-    *(["world", "render"], ["world", "sheet"], ["mini", "train"]),
+    *(["world", "render"], ["world", "sheet"], ["world", "fetch"], ["mini", "train"]),
 ]
 
 

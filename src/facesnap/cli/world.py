@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from facesnap.cli import console
+from facesnap.core.errors import OutputError
 from facesnap.core.lazy import require
 
 app = typer.Typer(help="Render the portrait world: labelled people that never lived.", no_args_is_help=True)
@@ -57,3 +59,51 @@ def sheet(
     picture = contact_sheet(people, images, size, seed, preset=preset, overlay=landmarks)
     save_png(output, picture, {"world": f"seed {seed}, preset {preset}"})
     print(output)
+
+
+@app.command("fetch")
+def fetch(
+    checkout: Annotated[
+        Path | None, typer.Option("--from", help="Convert this checkout of ICT-FaceKit; nothing is downloaded.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--to", help="The .npz to write; by default where the world looks for it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Even if the model is there already.")] = False,
+) -> None:
+    """Get the head model, ICT-FaceKit light (MIT licence), from its authors with git, and convert it."""
+    from facesnap.world.checkout import COMMIT, REPOSITORY, commit_of
+    from facesnap.world.facekit import cached_model
+    from facesnap.world.fetch import describe, fetch_model, read_model
+
+    target = output or cached_model()
+    if target.is_dir():
+        raise OutputError(f"can't write {target}: it is a folder; give a file name with --to")
+    if target.exists() and not force:
+        model = read_model(target)
+        console.say(f"already there (--force makes it anew): {target}")
+    else:
+        console.check_folder(target.parent, "--to")
+        if checkout is None:
+            console.say(f"getting {REPOSITORY} at commit {COMMIT}: about 130 MB")
+        else:
+            console.say(_which_commit(commit_of(checkout), COMMIT))
+        model = fetch_model(target, checkout, progress=console.progress)
+    print(f"{target}\n{describe(model)}")
+    _say_who_reads(target, cached_model())
+
+
+def _which_commit(found: str | None, pinned: str) -> str:
+    if found is None:
+        return f"converting files whose commit is unknown or that were changed (FaceSnap's is {pinned})"
+    if found == pinned:
+        return f"converting commit {pinned}, the one that FaceSnap fetches"
+    return f"converting commit {found}, not {pinned}, the one that FaceSnap fetches"
+
+
+def _say_who_reads(target: Path, cached: Path) -> None:
+    """Tell when the world won't read the file as things are."""
+    named = os.environ.get("FACESNAP_ICT_FACEKIT")
+    if (Path(named) if named else cached).absolute() != target.absolute():
+        told = f"FACESNAP_ICT_FACEKIT is {named}" if named else f"it looks at {cached}"
+        console.note(f"the world doesn't read this file, {told}: set FACESNAP_ICT_FACEKIT={target}")

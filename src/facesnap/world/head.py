@@ -18,10 +18,11 @@ import numpy as np
 from facesnap.core.errors import InputError
 from facesnap.landmarks.layout import HEAD_ORIGIN as ORIGIN_CM
 from facesnap.landmarks.morphable import landmark_vertices
+from facesnap.world.facekit import cached_model
 
 #: Origin of the head's space in the model's coordinates, cm.
 HEAD_ORIGIN = np.array(ORIGIN_CM, dtype=np.float32)
-#: Where the head model is looked for when ``FACESNAP_ICT_FACEKIT`` is not set.
+#: Where the head model is looked for, after the user's cache, when ``FACESNAP_ICT_FACEKIT`` is not set.
 DEFAULT_FILES = ("../shared/ict_facekit_light.npz",)
 ENVIRONMENT = "FACESNAP_ICT_FACEKIT"
 #: Parts that are drawn, in drawing order, and the model's vertex ranges they are made of.
@@ -66,18 +67,21 @@ class HeadModel:
 
 
 def find_head_file() -> Path:
-    """Path of the head model's npz.
+    """Path of the head model's npz: what the environment variable names, else the user's cache, else the defaults.
 
     Raises:
-        InputError: neither the environment variable nor the default place has it.
+        InputError: it is at none of these places.
     """
     named = os.environ.get(ENVIRONMENT)
     package_root = Path(__file__).resolve().parents[3]
-    places = [Path(named)] if named else [root / name for name in DEFAULT_FILES for root in (Path.cwd(), package_root)]
+    defaults = [root / name for name in DEFAULT_FILES for root in (Path.cwd(), package_root)]
+    places = [Path(named)] if named else [cached_model(), *defaults]
     for place in places:
         if place.is_file():
             return place
-    raise InputError(f"the head model is absent: set {ENVIRONMENT} to ict_facekit_light.npz (looked at {places[0]})")
+    raise InputError(
+        f"the head model is absent (looked at {places[0]}): `facesnap world fetch` gets it, or set {ENVIRONMENT}"
+    )
 
 
 @lru_cache(maxsize=1)
