@@ -35,15 +35,27 @@ def test_landmarks_are_centred_and_symmetric(head):
 
 def test_morphing_is_linear(head):
     rng = np.random.default_rng(0)
-    a, b = rng.normal(0, 1, (2, 100)).astype(np.float32)
-    middle = (head.neutral(a) + head.neutral(b)) / 2
-    assert np.allclose(middle, head.neutral((a + b) / 2), atol=1e-3)
+    a, b = (head.mean + (c @ head.identity).reshape(-1, 3) for c in rng.normal(0, 1, (2, 100)).astype(np.float32))
     weights = np.zeros(len(EXPRESSIONS), np.float32)
     weights[INDEX["jawOpen"]] = 1.0
-    chin = head.landmarks[8]
-    moved = head.express(head.mean, weights) - head.mean
-    assert moved[chin, 1] < -1.0
-    assert np.abs(moved[head.part_vertices["eye_l"]]).max() == 0.0
+    middle = (head.express_landmarks(a, weights) + head.express_landmarks(b, weights)) / 2
+    assert np.allclose(middle, head.express_landmarks((a + b) / 2, weights), atol=1e-3)
+    moved = head.express_landmarks(head.mean, weights) - head.mean[head.landmarks]
+    assert moved[8, 1] < -1.0  # the chin
+    assert np.abs(moved[36:52]).max() < 0.2  # the eyes
+
+
+def test_expressions_leave_eyeballs_to_the_gaze(head):
+    from facesnap.world.eyes import turn_eyes
+
+    assert not np.isin(head.part_vertices["eye_l"], head.moving).any()
+    turned, eyes = turn_eyes(head, head.mean, (20.0, 0.0))
+    ball = head.part_vertices["eye_l"]
+    cornea = ball[np.argmax(head.mean[ball][:, 2])]
+    assert turned[cornea, 0] < head.mean[cornea, 0] - 0.3  # a positive yaw looks to the subject's right
+    assert np.linalg.norm(turned[ball] - eyes["eye_l"].centre, axis=1).max() < 1.75
+    others = np.setdiff1d(np.arange(len(head.mean)), np.concatenate([ball, head.part_vertices["eye_r"]]))
+    assert np.array_equal(turned[others], head.mean[others])
 
 
 def test_normals_point_outwards(head):

@@ -8,11 +8,12 @@ import pytest
 
 from facesnap.core.types import Camera, rotation_matrix
 from facesnap.landmarks.layout import GROUPS
-from facesnap.world.characters import sample_conditions, sample_person
 from facesnap.world.hair import grow
 from facesnap.world.hairstyles import STYLES
 from facesnap.world.head import HEAD_ORIGIN
 from facesnap.world.masks import azimuth
+from facesnap.world.moments import sample_conditions
+from facesnap.world.people import sample_person
 
 pytest.importorskip("moderngl", reason="portrait world not tested: pip install facesnap[world]")
 from facesnap.world.scene import _source
@@ -47,7 +48,7 @@ def _drawn_at(scene: Any, vertex: int) -> np.ndarray:
     target.use()
     target.clear()
     scene.gl.enable_only(scene.gl.NOTHING)
-    content = [(scene.moving, "3f 3x4", "in_position"), (scene._static, "4f 1x4", "in_rest")]
+    content = [(scene.morpher.moved, "3f 3x4", "in_position"), (scene._static, "4f 3x4", "in_rest")]
     order = scene.gl.buffer(np.array([vertex], np.int32).tobytes())
     scene.gl.vertex_array(program, content, index_buffer=order).render(scene.gl.POINTS)
     drawn = np.argwhere(np.frombuffer(colour.read(), np.float32).reshape(POINT_SIZE, POINT_SIZE)[::-1] > 0)
@@ -58,8 +59,8 @@ def _drawn_at(scene: Any, vertex: int) -> np.ndarray:
 def test_labels_are_the_linear_model_under_the_camera(renderer, person):
     labels = renderer.render(person, sample_conditions(0, person, 1)).labels
     head = renderer.head
-    vertices = head.express(head.neutral(np.array(labels["identity"])), np.array(labels["expression"], np.float32))
-    points = vertices[head.landmarks]
+    neutral = head.mean + (np.array(labels["identity"], np.float32) @ head.identity).reshape(-1, 3)
+    points = head.express_landmarks(neutral, np.array(labels["expression"], np.float32))
     assert np.abs(points - labels["landmarks3d"]).max() < 1e-2
     projected = Camera(**labels["camera"]).project(points @ rotation_matrix(**labels["pose"]).T)
     assert np.abs(projected - labels["landmarks2d"]).max() < 0.05

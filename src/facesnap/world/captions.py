@@ -15,14 +15,14 @@ import numpy as np
 _OPENINGS = {
     "photo": ("a portrait of a person", "a photo of a person", "a close-up portrait of a person",
               "a headshot of a person", "a person", "portrait photo of a person"),
-    "pencil": ("a pencil drawing of a person", "a pencil sketch of a person", "a person, pencil drawing"),
+    "pencil": ("a pencil drawing of a person", "a pencil sketch of a person", "a pencil portrait of a person"),
     "watercolour": ("a watercolour of a person", "a watercolor painting of a person", "watercolour portrait of a person"),
-    "oil": ("an oil painting of a person", "a portrait of a person in oil", "a person, oil painting"),
-    "comic": ("a comic drawing of a person", "a comic book portrait of a person", "a person, comic style"),
+    "oil": ("an oil painting of a person", "a portrait of a person in oil", "an oil portrait of a person"),
+    "comic": ("a comic drawing of a person", "a comic book portrait of a person", "a comic style picture of a person"),
     "black and white": ("a black and white photo of a person", "a black-and-white portrait of a person",
                         "a monochrome portrait of a person"),
     "old photograph": ("an old photograph of a person", "a vintage photo of a person", "a faded old photo of a person"),
-    "neon": ("a neon portrait of a person", "a photo of a person in a neon-lit street", "a person in neon colours"),
+    "neon": ("a neon portrait of a person", "a photo of a person in a neon-lit street", "a portrait of a person in neon colours"),
 }  # fmt: skip
 _MOOD = {
     "smile": ("smiling", "with a smile"), "laugh": ("laughing", "laughing happily"),
@@ -43,7 +43,13 @@ _SKIN = {
 }  # fmt: skip
 
 
+#: Styles that show no colours: captions name none.
+COLOURLESS = ("pencil", "black and white", "old photograph")
+_COLOURS = ("hair_colour", "glasses_colour", "clothes_colour", "background_colour")
+
+
 def _article(phrase: str) -> str:
+    phrase = phrase.strip()
     return f"an {phrase}" if phrase[0] in "aeiou" else f"a {phrase}"
 
 
@@ -77,10 +83,8 @@ def _worn(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
         found.append(
             str(rng.choice([f"{a['glasses']} glasses", f"{a['glasses_colour']} {a['glasses']} glasses", "glasses"]))
         )
-    if a["lipstick"] != "none":
-        found.append(f"{a['lipstick']} lipstick")
-    if a["eyeshadow"] != "none":
-        found.append(f"{a['eyeshadow']} eyeshadow")
+    if a["style"] not in COLOURLESS:
+        found += [f"{a[kind]} {kind}" for kind in ("lipstick", "eyeshadow") if a[kind] != "none"]
     return found
 
 
@@ -94,7 +98,7 @@ def _clothes(a: dict[str, Any], rng: np.random.Generator) -> str:
 def _background(a: dict[str, Any], rng: np.random.Generator) -> str:
     colour = a["background_colour"]
     phrases = {
-        "plain": (f"on a plain {colour} background", f"in front of {_article(colour)} wall", f"{colour} background"),
+        "plain": (f"on a plain {colour} background", f"in front of {_article(f'{colour} wall')}", f"{colour} background"),
         "gradient": (f"on a {colour} gradient background", f"{colour} backdrop", f"{colour} studio background"),
         "room": ("in a room", "in a blurred room", "indoors"),
         "bokeh": ("with bokeh lights behind", "with blurred lights in the background"),
@@ -121,6 +125,8 @@ def captions_of(attributes: dict[str, Any], key: tuple[int, int, int]) -> list[s
 
 
 def _caption(a: dict[str, Any], rng: np.random.Generator, share: float) -> str:
+    if a["style"] in COLOURLESS:
+        a = {**a, **dict.fromkeys(_COLOURS, "")}
     having = [_hair(a, rng), *_worn(a, rng)]
     if rng.random() < 0.3:
         having.insert(0, _SKIN[a["skin"]])
@@ -136,4 +142,5 @@ def _caption(a: dict[str, Any], rng: np.random.Generator, share: float) -> str:
     parts = [phrase for i, phrase in enumerate(parts) if i + total - len(parts) in kept]
     rng.shuffle(parts)
     opening = str(rng.choice(_OPENINGS[a["style"]]))
-    return ", ".join([f"{opening} with {_joined(having)}" if having else opening, *parts])
+    text = ", ".join([f"{opening} with {_joined(having)}" if having else opening, *parts])
+    return " ".join(text.split())  # where a colour is left out, so is its space

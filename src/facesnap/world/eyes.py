@@ -11,7 +11,7 @@ from facesnap.world.head import HeadModel
 
 EYE_RADIUS = 1.53
 #: Eyeballs are drawn a little smaller than modelled: closed lids must cover them.
-SHRINK = 0.985
+SHRINK = 0.97
 EYE_PARTS = ("eye_l", "eye_r")
 
 

@@ -124,8 +124,8 @@ def _expression(rng: np.random.Generator, gaze: tuple[float, float]) -> tuple[st
     for one, other in _OPPOSED:
         smaller = one if weights[INDEX[one]] < weights[INDEX[other]] else other
         weights[INDEX[smaller]] = 0.0
-    for name, weight in _lids(gaze).items():
-        weights[INDEX[name]] += weight
+    for name, weight in _lids(gaze).items():  # a closed lid stays where it is
+        weights[INDEX[name]] += weight * (1.0 - weights[INDEX[f"eyeBlink_{name[-1]}"]])
     return mood, np.clip(weights, 0, 1)
 
 

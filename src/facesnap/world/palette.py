@@ -10,7 +10,7 @@ SKIN: dict[str, tuple[int, int, int]] = {
     "tan": (186, 134, 95), "brown": (152, 101, 68), "dark": (117, 75, 51), "very dark": (84, 53, 38),
 }  # fmt: skip
 EYES: dict[str, tuple[int, int, int]] = {
-    "dark brown": (70, 42, 24), "brown": (105, 64, 32), "amber": (150, 98, 40), "hazel": (124, 104, 56),
+    "dark brown": (70, 42, 24), "brown": (105, 64, 32), "amber": (134, 86, 38), "hazel": (124, 104, 56),
     "green": (92, 124, 76), "blue": (86, 128, 172), "grey": (128, 140, 148),
 }  # fmt: skip
 HAIR: dict[str, tuple[int, int, int]] = {

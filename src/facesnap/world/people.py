@@ -37,8 +37,9 @@ def sample_person(seed: int, person_id: int) -> Person:
 
 
 def _eye_colour(rng: np.random.Generator, darkness: float) -> str:
-    light = rng.random() < 0.72 - 0.95 * darkness
-    return str(rng.choice(list(EYES)[2:] if light else list(EYES)[:3]))
+    if rng.random() < 0.72 - 0.95 * darkness:
+        return str(rng.choice(list(EYES)[2:]))
+    return str(rng.choice(list(EYES)[:3], p=[0.5, 0.4, 0.1]))
 
 
 def _hair_colour(rng: np.random.Generator, darkness: float, age: float) -> str:

@@ -18,7 +18,7 @@ from facesnap.world.eyes import turn_eyes
 from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
 from facesnap.world.labels import CLASSES, hidden_landmarks, labels_of
-from facesnap.world.lights import set_up
+from facesnap.world.lights import LIGHTS, set_up
 from facesnap.world.makeup import bake_uniforms, beard_hairs, beard_uniforms, inner_uniforms, skin_uniforms
 from facesnap.world.masks import beard_roots, scalp_height
 from facesnap.world.palette import GLASSES, linear
@@ -99,9 +99,7 @@ class Renderer:
         rotation = rotation_matrix(conditions.yaw, conditions.pitch, conditions.roll)
         with self.scene.gl:  # another renderer of this process may be the current one
             self.scene.morpher.run(neutral, conditions.expression)
-            backdrop = background.paint(
-                conditions.background, conditions.background_colour, conditions.background_seed
-            )
+            backdrop = _backdrop(conditions)
             self._place(conditions, rotation, shaped, linear(backdrop.mean(axis=(0, 1))))
             self._dress(person)
             self._cast_shadow(conditions)
@@ -251,6 +249,18 @@ class Renderer:
         start, slope = depth_terms(1.0 / c.distance)
         w = slope / (2.0 * depth.reshape(side, side)[::-1] - 1.0 - start)
         return np.asarray((1.0 - w) * c.distance)
+
+
+def _backdrop(c: Conditions) -> np.ndarray:
+    """The background (N, N, 3) uint8; in neon light it is dark and takes the lights' colours."""
+    picture = background.paint(c.background, c.background_colour, c.background_seed)
+    if c.light != "neon":
+        return picture
+    glow = LIGHTS["neon"]
+    across = np.linspace(0, 1, picture.shape[1])[None, :, None] ** 1.5
+    colour = np.array(glow.rim) * across + np.array(glow.key) * (1 - across)
+    bright = (picture.astype(np.float32).mean(axis=2, keepdims=True) / 255) ** 1.5
+    return np.asarray(np.clip(255 * (0.04 + 0.55 * bright * colour), 0, 255), np.uint8)
 
 
 def depth_terms(inverse_distance: float) -> tuple[float, float]:
