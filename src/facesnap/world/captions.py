@@ -16,7 +16,8 @@ _OPENINGS = {
     "photo": ("a portrait of a person", "a photo of a person", "a close-up portrait of a person",
               "a headshot of a person", "a person", "portrait photo of a person"),
     "pencil": ("a pencil drawing of a person", "a pencil sketch of a person", "a pencil portrait of a person"),
-    "watercolour": ("a watercolour of a person", "a watercolor painting of a person", "watercolour portrait of a person"),
+    "watercolour": ("a watercolour of a person", "a watercolor painting of a person",
+                    "watercolour portrait of a person"),
     "oil": ("an oil painting of a person", "a portrait of a person in oil", "an oil portrait of a person"),
     "comic": ("a comic drawing of a person", "a comic book portrait of a person", "a comic style picture of a person"),
     "black and white": ("a black and white photo of a person", "a black-and-white portrait of a person",
@@ -28,7 +29,8 @@ _MOOD = {
     "smile": ("smiling", "with a smile"), "laugh": ("laughing", "laughing happily"),
     "surprise": ("looking surprised", "with a surprised expression"), "sad": ("looking sad", "with a sad expression"),
     "anger": ("looking angry", "with an angry expression"), "talk": ("talking", "speaking"),
-    "wink": ("winking", "with a wink"), "blink": ("with closed eyes", "eyes closed"),
+    "wink": ("winking", "with a wink"),
+    "blink": ("with closed eyes", "eyes closed"),
     "pout": ("pouting", "with pursed lips"), "grimace": ("grimacing", "pulling a face"), "neutral": ("with a neutral expression", "with a calm face"),
 }  # fmt: skip
 _LIGHT = {
@@ -98,7 +100,11 @@ def _clothes(a: dict[str, Any], rng: np.random.Generator) -> str:
 def _background(a: dict[str, Any], rng: np.random.Generator) -> str:
     colour = a["background_colour"]
     phrases = {
-        "plain": (f"on a plain {colour} background", f"in front of {_article(f'{colour} wall')}", f"{colour} background"),
+        "plain": (
+            f"on a plain {colour} background",
+            f"in front of {_article(f'{colour} wall')}",
+            f"{colour} background",
+        ),
         "gradient": (f"on a {colour} gradient background", f"{colour} backdrop", f"{colour} studio background"),
         "room": ("in a room", "in a blurred room", "indoors"),
         "bokeh": ("with bokeh lights behind", "with blurred lights in the background"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ LIGHTS: dict[str, Light] = {
 SPILL = 0.35
 
 
-def set_up(conditions: Conditions, surroundings: np.ndarray) -> dict[str, tuple[float, ...]]:
+def set_up(conditions: Conditions, surroundings: np.ndarray) -> dict[str, Any]:
     """Uniforms of a picture's light ("left" and "right" are the picture's sides).
 
     ``surroundings``: mean linear colour (3,) of the background, which tints the light from all round.
@@ -55,7 +56,9 @@ def set_up(conditions: Conditions, surroundings: np.ndarray) -> dict[str, tuple[
     key = _unit(np.array(light.key_direction) + conditions.light_jitter)
     if conditions.light == "neon" and conditions.background_seed % 2:  # the two colours change sides
         key = key * [-1, 1, 1]
-    rim = _unit(np.array(light.rim_direction) * ([-1, 1, 1] if np.sign(key[0]) == np.sign(light.rim_direction[0]) else 1))
+    rim = _unit(
+        np.array(light.rim_direction) * ([-1, 1, 1] if np.sign(key[0]) == np.sign(light.rim_direction[0]) else 1)
+    )
     tint = surroundings / max(float(surroundings.mean()), 0.02)
     tint = 1 + SPILL * (np.clip(tint, 0, 2.2) - 1)
     return {

@@ -40,7 +40,7 @@ def build_mesh(head: HeadModel) -> Mesh:
     below = torso.vertices(head.mean)
 
     def dragged(offset: np.ndarray) -> np.ndarray:
-        return torso.vertices(head.mean + offset) - below
+        return np.asarray(torso.vertices(head.mean + offset) - below)
 
     identity = head.identity.reshape(len(head.identity), -1, 3)
     identity = np.concatenate([identity, ear_modes(head)])

@@ -24,7 +24,15 @@ MOODS = {
 }  # fmt: skip
 #: Movements that exclude each other.
 _OPPOSED = (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"), ("mouthPucker", "mouthStretch_L"))
-_TALKING = ("mouthFunnel", "mouthPucker", "mouthStretch", "mouthLowerDown", "mouthUpperUp", "mouthClose", "mouthRollLower")
+_TALKING = (
+    "mouthFunnel",
+    "mouthPucker",
+    "mouthStretch",
+    "mouthLowerDown",
+    "mouthUpperUp",
+    "mouthClose",
+    "mouthRollLower",
+)
 
 
 def sample_conditions(seed: int, person: Person, index: int, preset: str = "full") -> Conditions:

@@ -25,7 +25,8 @@ LIPSTICK: dict[str, tuple[int, int, int]] = {
     "red": (178, 26, 38), "pink": (216, 92, 124), "dark": (104, 26, 44), "plum": (124, 44, 86),
 }  # fmt: skip
 EYESHADOW: dict[str, tuple[int, int, int]] = {
-    "brown": (120, 84, 66), "blue": (74, 104, 170), "green": (82, 128, 98), "purple": (128, 86, 150), "dark": (58, 48, 52),
+    "brown": (120, 84, 66), "blue": (74, 104, 170), "green": (82, 128, 98), "purple": (128, 86, 150),
+    "dark": (58, 48, 52),
 }  # fmt: skip
 GLASSES: dict[str, tuple[int, int, int]] = {
     "black": (24, 24, 26), "silver": (172, 174, 178), "gold": (186, 148, 78), "red": (150, 32, 36),

@@ -57,7 +57,9 @@ def _brow(rng: np.random.Generator, natural: str) -> Colour:
 
 def _lip(rng: np.random.Generator, skin: Colour, darkness: float) -> Colour:
     pink = np.array([0.88, 0.62, 0.60]) * (1 - darkness) + np.array([0.92, 0.68, 0.70]) * darkness
-    lip = np.array(skin) * pink * rng.uniform(0.88, 1.08) + np.array([18, 0, 5]) * (1 - 0.6 * darkness) * rng.uniform(0.1, 0.8)
+    lip = np.array(skin) * pink * rng.uniform(0.88, 1.08) + np.array([18, 0, 5]) * (1 - 0.6 * darkness) * rng.uniform(
+        0.1, 0.8
+    )
     return float(lip[0]), float(lip[1]), float(lip[2])
 
 

@@ -35,6 +35,8 @@ BEARD_STRANDS = 2600
 REMEMBERED_PEOPLE = 4
 #: The target's alpha says what a pixel shows: class number times this, of 255.
 CLASS_STEP = 40
+#: Lenses are blended over the picture and leave its alpha, the class, alone.
+LENS_BLEND: Any = (moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA, moderngl.ZERO, moderngl.ONE)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class Renderer:
         tint = (0.01, 0.01, 0.012, 0.88) if dark else (0.5, 0.55, 0.6, 0.10)
         scene.set_all({"u_gloss": 0.06, "u_colour": tint})
         scene.gl.enable(moderngl.BLEND)
-        scene.gl.blend_func = (moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA, moderngl.ZERO, moderngl.ONE)
+        scene.gl.blend_func = LENS_BLEND
         scene.target.depth_mask = dark
         lens.render()
         scene.target.depth_mask = True
@@ -243,7 +245,7 @@ class Renderer:
         return np.asarray(image), np.argmax(shares, axis=0).astype(np.uint8)
 
     def _nearness(self, c: Conditions) -> np.ndarray:
-        """Z in cm towards the camera (side, side) of what is drawn so far, row 0 at the top; far behind where nothing."""
+        """Z in cm towards the camera (side, side) of what is drawn so far, row 0 at the top."""
         side = self.size * self.samples
         depth = np.frombuffer(self.scene.target.read(components=1, attachment=-1, dtype="f4", alignment=1), np.float32)
         start, slope = depth_terms(1.0 / c.distance)

@@ -74,7 +74,9 @@ class Scene:
     def _program(self, vertex: str, fragment: str, *defined: str) -> moderngl.Program:
         lit = fragment not in UNLIT
         before = ("common.glsl",) if vertex not in ("background.vert", "bake.vert") else ()
-        return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment, defined=defined))
+        return self.gl.program(
+            _source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment, defined=defined)
+        )
 
     def _make_textures(self) -> None:
         self.shadow_map = self.gl.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
@@ -208,7 +210,11 @@ def open_context() -> moderngl.Context:
 
 def _source(*names: str, defined: tuple[str, ...] = ()) -> str:
     folder = files("facesnap.world") / "glsl"
-    return "#version 430\n" + "".join(f"#define {name}\n" for name in defined) + "\n".join((folder / name).read_text() for name in names)
+    return (
+        "#version 430\n"
+        + "".join(f"#define {name}\n" for name in defined)
+        + "\n".join((folder / name).read_text() for name in names)
+    )
 
 
 def _layout(program: moderngl.Program, fields: tuple[tuple[str, int], ...]) -> tuple[str, ...]:

@@ -1,0 +1,180 @@
+"""Are the portrait world's identities really distinct, and really constant? Asked of a recogniser trained in it.
+
+A face recogniser learns people of one split with an angular margin (the same stage as mini's E_f) and is then asked
+about pictures of others: *verification* is whether two pictures show one person. Figures:
+
+- accuracy over as many pairs of one person as of two, the threshold chosen on half the people and used on the other
+  half, both ways (in the manner of LFW: Huang et al., 2007);
+- TAR at FAR 1e-3: share of one person's pairs accepted where 1 in 1,000 pairs of two people is (ISO/IEC 19795-1);
+- the same by condition: a *clean* picture (see :func:`clean`) against pictures in that condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from facesnap.core.machine import choose_device, machine, today
+from facesnap.core.weights import write_json
+from facesnap.evaluation.metrics import wilson
+from facesnap.training.config import mini_config
+from facesnap.training.loop import train
+from facesnap.training.mini.data import Split, aligned_crop, to_tensor
+from facesnap.training.mini.face import FaceStage
+
+FAR = 1e-3
+#: |yaw| bins of the report, degrees.
+YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 61))
+CLEAN_YAW = 20.0
+#: Pairs of two people that set the thresholds, drawn at random.
+IMPOSTORS = 2_000_000
+
+
+def recognise(
+    train_folder: Path,
+    test_folder: Path,
+    out: Path,
+    *,
+    steps: int = 3000,
+    minutes: float | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Train on one folder of shards, ask about another's people; writes ``out/recognition.json`` and returns it.
+
+    Resumes from ``out/state``.
+
+    Raises:
+        InputError: no shards in a folder.
+    """
+    learnt, asked = Split.read(train_folder), Split.read(test_folder)
+    config = mini_config("cpu", {"face.steps": steps, "seed": seed}).face
+    where = choose_device(device, mps=False)
+    stage = FaceStage(config, learnt, asked, out, where, "recogniser")
+    torch.manual_seed(seed)
+    report = train("recogniser", stage, config, out / "state", seed=seed, minutes=minutes, device=where, say=say)
+    found = {
+        "people_learnt": learnt.people, "pictures_learnt": len(learnt), "people_asked": asked.people,
+        "pictures_asked": len(asked), "size": int(asked.world.images.shape[1]), "steps": report.step,
+        "minutes": round(report.seconds / 60, 1), "seed": seed, "machine": machine(str(where)), "date": today(),
+        **figures(embed(stage, asked), asked, seed),
+    }  # fmt: skip
+    write_json(out / "recognition.json", found)
+    return found
+
+
+@torch.no_grad()
+def embed(stage: FaceStage, split: Split) -> np.ndarray:
+    """Unit vectors (N, D) of all pictures' exact crops."""
+    vectors = []
+    for rows in np.array_split(np.arange(len(split)), max(1, len(split) // 128)):
+        crops = to_tensor([aligned_crop(split, int(row), None) for row in rows])
+        vectors.append(stage.network(crops.to(stage.device)).float().cpu().numpy())
+    return np.concatenate(vectors)
+
+
+def clean(split: Split) -> np.ndarray:
+    """(N,) bool: photographs within 20 degrees of yaw with nothing before the face."""
+    free = [
+        a["style"] == "photo" and a["occluder"] == "none" and a["glasses"] != "sunglasses"
+        for a in split.world.attributes
+    ]
+    return np.asarray(np.array(free) & (np.abs(split.world.pose[:, 0]) <= CLEAN_YAW))
+
+
+def conditions(split: Split) -> dict[str, np.ndarray]:
+    """Name of a condition -> which pictures (N,) are in it; by yaw, style and what hides the face."""
+    yaw, attributes = np.abs(split.world.pose[:, 0]), split.world.attributes
+    style = np.array([a["style"] for a in attributes])
+    hides = np.array([a["occluder"] if a["occluder"] != "none" else a["glasses"] for a in attributes])
+    plain = (style == "photo") & np.isin(hides, ("none",))
+    found = {f"yaw {low} to {min(high, 60)}": plain & (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
+    near = yaw <= CLEAN_YAW
+    found |= {f"style {name}": near & np.isin(hides, ("none",)) & (style == name) for name in sorted(set(style))}
+    found |= {f"hidden by {name}": near & (style == "photo") & (hides == name) for name in sorted(set(hides))}
+    return {name: chosen for name, chosen in found.items() if chosen.any()}
+
+
+def figures(vectors: np.ndarray, split: Split, seed: int = 0) -> dict[str, Any]:
+    """Accuracy, TAR at FAR 1e-3, and TAR by condition, for unit vectors (N, D) of a split's pictures."""
+    person, rng = split.person_index, np.random.default_rng(seed)
+    first, second = _same_pairs(split)
+    genuine = (vectors[first] * vectors[second]).sum(axis=1)
+    a, b = rng.integers(0, len(person), (2, IMPOSTORS))
+    a, b = a[person[a] != person[b]], b[person[a] != person[b]]
+    impostor = (vectors[a] * vectors[b]).sum(axis=1)
+    threshold = float(np.quantile(impostor, 1 - FAR))
+    half = person < split.people // 2
+    accuracy = _accuracy((genuine, half[first]), (impostor, half[a]), half[a] == half[b])
+    return {
+        "accuracy": round(accuracy, 4), "tar_at_far_1e-3": round(float((genuine > threshold).mean()), 4),
+        "threshold": round(threshold, 4), "mean_cosine_same": round(float(genuine.mean()), 4),
+        "mean_cosine_other": round(float(impostor.mean()), 4), "pairs_same": len(genuine), "pairs_other": len(impostor),
+        "by_condition": _by_condition(vectors, split, threshold),
+    }  # fmt: skip
+
+
+def _same_pairs(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of different pictures of one person."""
+    pairs = [np.stack(np.triu_indices(len(rows), 1)) for rows in split.rows_of]
+    chosen = [rows[pair] for rows, pair in zip(split.rows_of, pairs, strict=True)]
+    first, second = np.concatenate(chosen, axis=1)
+    return first, second
+
+
+def _accuracy(
+    genuine: tuple[np.ndarray, np.ndarray], impostor: tuple[np.ndarray, np.ndarray], within: np.ndarray
+) -> float:
+    """Balanced accuracy with the threshold of the other half of the people; pairs across halves are left out."""
+    scores = []
+    for asked in (True, False):
+        parts = [
+            (genuine[0][genuine[1] == side], impostor[0][within & (impostor[1] == side)]) for side in (not asked, asked)
+        ]
+        (same, other), (same_asked, other_asked) = parts
+        steps = np.linspace(-0.2, 1.0, 601)
+        best = steps[np.argmax([(same > t).mean() + (other <= t).mean() for t in steps])]
+        scores.append(((same_asked > best).mean() + (other_asked <= best).mean()) / 2)
+    return float(np.mean(scores))
+
+
+def _by_condition(vectors: np.ndarray, split: Split, threshold: float) -> dict[str, Any]:
+    """TAR with interval of pictures in a condition against the same person's clean pictures (the mean of them)."""
+    usable, found = clean(split), {}
+    for name, chosen in conditions(split).items():
+        accepted, cosines = [], []
+        for rows in split.rows_of:
+            for row in rows[chosen[rows]]:
+                others = rows[usable[rows] & (rows != row)]
+                if len(others):
+                    cosines.append(float((vectors[others] @ vectors[row]).mean()))
+                    accepted.append(float((vectors[others] @ vectors[row] > threshold).mean() > 0.5))
+        if accepted:
+            share = wilson(np.array(accepted))
+            found[name] = {
+                "pictures": len(accepted), "tar": round(share.value, 4), "low": round(share.low, 4),
+                "high": round(share.high, 4), "mean_cosine": round(float(np.mean(cosines)), 4),
+            }  # fmt: skip
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = [
+        f"{found['people_learnt']} people learnt ({found['pictures_learnt']} pictures), {found['people_asked']} others "
+        f"asked ({found['pictures_asked']} pictures of {found['size']} px); {found['steps']} steps, seed "
+        f"{found['seed']}, {found['machine']}, {found['date']}.", "",
+        f"Verification accuracy {found['accuracy']:.1%}; TAR at FAR 1e-3 {found['tar_at_far_1e-3']:.1%}; mean cosine "
+        f"{found['mean_cosine_same']:.2f} for one person, {found['mean_cosine_other']:.2f} for two.", "",
+        "| pictures, each against clean ones of the person | pictures | TAR at FAR 1e-3 [95%] | mean cosine |",
+        "|---|---|---|---|",
+    ]  # fmt: skip
+    for name, row in found["by_condition"].items():
+        share = f"{row['tar']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+        lines.append(f"| {name} | {row['pictures']} | {share} | {row['mean_cosine']:.2f} |")
+    return "\n".join(lines)
