@@ -11,6 +11,9 @@ from facesnap.landmarks.layout import GROUPS, five_points
 from facesnap.world.captions import captions_of
 from facesnap.world.characters import Conditions, Person
 
+#: Classes of the segmentation, by value.
+CLASSES = ("background", "skin", "hair", "clothes", "glasses", "occluder")
+
 
 def visible_landmarks(posed: np.ndarray, normals: np.ndarray, inverse_distance: float) -> np.ndarray:
     """Which landmarks (72,) face the camera; posed points and normals (72, 3). Lips count as seen sideways."""
@@ -49,6 +52,7 @@ def labels_of(
         "expression": _rounded(c.expression, 5), "gaze": list(c.gaze), "landmarks2d": _rounded(points, 3),
         "landmarks3d": _rounded(landmarks, 4),
         "visible": visible_landmarks(posed, normals @ rotation.T, camera.inverse_distance).tolist(),
+        "occluded": [False] * 72, "person": _plain(person), "conditions": _plain(c),
         "points5": _rounded(five_points(points), 3),
         "box": _rounded(np.concatenate([points.min(axis=0), points.max(axis=0)]), 3),
         "attributes": attributes, "captions": captions_of(attributes, (person.seed, person.person_id, c.index)),
@@ -57,3 +61,7 @@ def labels_of(
 
 def _rounded(values: np.ndarray, digits: int) -> list[Any]:
     return list(np.round(values.astype(np.float64), digits).tolist())
+
+
+def _plain(values: Any) -> dict[str, Any]:
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(values).items()}

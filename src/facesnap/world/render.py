@@ -41,6 +41,7 @@ class Render:
 
     image: np.ndarray
     labels: dict[str, Any]
+    segmentation: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,10 @@ class Renderer:
             image = self._read()
         marks = self.head.landmarks
         labels = labels_of(person, conditions, rotation, expressed[marks], normals[marks], self.size)
-        return Render(image, labels)
+        segmentation = np.zeros(image.shape[:2], np.uint8)
+        hull = cv2.convexHull(np.array(labels["landmarks2d"], np.float32)).astype(np.int32)
+        cv2.fillConvexPoly(segmentation, hull, 1)
+        return Render(image, labels, segmentation)
 
     def _place(self, person: Person, c: Conditions, rotation: np.ndarray, shaped: Shaped) -> None:
         """Uniforms that several programs share: pose, camera, light, colours."""
