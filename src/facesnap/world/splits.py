@@ -40,6 +40,7 @@ class Settings:
 class Block:
     """A shard's file name and its people: ``people`` ids from ``first`` on."""
 
+    split: str
     name: str
     first: int
     people: int
@@ -63,13 +64,13 @@ def blocks_of(split: str, people: int, people_per_shard: int) -> Iterator[Block]
     """The shards of a split of ``people`` people."""
     for start in range(0, people, people_per_shard):
         first, count = SPLITS[split] + start, min(people_per_shard, people - start)
-        yield Block(f"{split}-{first:07d}-{count:02d}.tar", first, count)
+        yield Block(split, f"{split}-{first:07d}-{count:02d}.tar", first, count)
 
 
 def block_of(path: Path) -> Block | None:
     """The block that a shard's name speaks of; None for any other name."""
     found = re.fullmatch(rf"({'|'.join(SPLITS)})-(\d{{7}})-(\d{{2,}})\.tar", path.name)
-    return Block(path.name, int(found[2]), int(found[3])) if found else None
+    return Block(found[1], path.name, int(found[2]), int(found[3])) if found else None
 
 
 def split_of(person: int) -> str | None:
@@ -93,6 +94,11 @@ def split_folders(folder: Path) -> list[Path]:
     if not below:
         raise InputError(f"no shards (*.tar) in {folder}, nor in a folder of it")
     return below
+
+
+def count_shards(folder: Path) -> int:
+    """About how many shards there are to read, for a progress bar; errors as :func:`split_folders`."""
+    return sum(1 for split in split_folders(folder) for _ in split.glob("*.tar"))
 
 
 def read_description(folder: Path) -> Description | None:
