@@ -204,8 +204,8 @@ def _check_labels(shard: _Shard, key: str, content: bytes, findings: Findings) -
         return {}
     for problem in (*problems_of(labels, findings.reference), *_problems_of_place(shard, key, labels)):
         findings.damaged(where, problem)
-    person, face = labels.get("person_id"), labels.get("identity")
-    if type(person) is not int or not isinstance(face, list):
+    person, face = int(key.split("_")[0]), labels.get("identity")
+    if not isinstance(face, list):
         return labels
     if shard.people.setdefault(person, (face, labels.get("person"))) != (face, labels.get("person")):
         findings.damaged(where, f"identity or parameters differ from the first picture of person {person}")
