@@ -67,6 +67,16 @@ def test_unknown_attributes_are_counted_whatever_they_are():
     assert (found["people"], found["pictures"]) == (2, 4)
 
 
+def test_attributes_that_are_said_now_and_then_stay_with_their_picture():
+    pictures = [_picture(i, attributes={"tie": "red" if i % 2 else "blue"}) for i in range(60)]
+    for picture in pictures[1::4]:  # all of them red
+        picture["attributes"]["pin"] = "star"
+    found = statistics_of(pictures)["association"]
+    table = np.array([[30, 0], [15, 15]])
+    assert found["tie"]["pin"] == pytest.approx(cramers_v(table))
+    assert found["pin"]["tie"] == found["tie"]["pin"]
+
+
 def test_numbers_come_out_in_their_units():
     weights = np.zeros(len(EXPRESSIONS))
     weights[INDEX["jawOpen"]] = 0.4
