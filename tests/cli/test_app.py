@@ -25,7 +25,8 @@ HELP_LIMIT = 0.5  # seconds
 
 COMMANDS = [
     *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["doctor"], ["demo"], ["evaluate"]),
-    *(["world", "render"], ["world", "sheet"], ["world", "fetch"], ["mini", "train"]),
+    *(["world", "render"], ["world", "sheet"], ["world", "check"], ["world", "stats"], ["world", "fetch"]),
+    ["mini", "train"],
 ]
 
 
@@ -51,7 +52,7 @@ def _seconds_of_children() -> float:
 
 
 def test_command_line_imports_nothing_heavy() -> None:
-    heavy = "'torch', 'diffusers', 'transformers', 'cv2', 'moderngl', 'numpy', 'PIL'"
+    heavy = "'torch', 'diffusers', 'transformers', 'cv2', 'moderngl', 'numpy', 'PIL', 'webdataset', 'matplotlib'"
     code = f"import sys, facesnap.cli.app; print([name for name in ({heavy}) if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
@@ -171,7 +172,7 @@ def test_doctor_knows_the_extras_and_what_they_bring() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
     brought = {name: [re.split("[>=<]", need)[0] for need in needs] for name, needs in extras.items() if name != "dev"}
-    assert brought == {name: [module] for name, (module, _) in doctor.EXTRAS.items()}
+    assert brought == {name: list(modules) for name, (modules, _) in doctor.EXTRAS.items()}
 
 
 @pytest.mark.parametrize(
@@ -181,6 +182,8 @@ def test_doctor_knows_the_extras_and_what_they_bring() -> None:
         (["evaluate", "-o", "out", "--work", "work"], "world"),
         (["world", "render", "-o", "out"], "world"),
         (["world", "sheet", "-o", "out.png"], "world"),
+        (["world", "check", "."], "world"),
+        (["world", "stats", "-o", "out"], "world"),
     ],
 )
 def test_a_command_names_all_extras_that_it_lacks(

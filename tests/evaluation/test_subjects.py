@@ -13,7 +13,8 @@ from facesnap.core.errors import UsageError
 from facesnap.core.types import rotation_matrix
 from facesnap.evaluation import subjects
 from facesnap.training import heldout
-from facesnap.world.shards import SPLITS, WorldData
+from facesnap.world.dataset import WorldData
+from facesnap.world.splits import SPLITS
 
 SIZE, PEOPLE, RENDERS = 16, 3, 4
 
@@ -35,6 +36,7 @@ def world(first: int = SPLITS["test"]) -> WorldData:
         visible=np.ones((count, 72), bool),
         captions=[[f"caption {i}", "short"] for i in range(count)],
         attributes=[{} for _ in range(count)],
+        style=["photo"] * count,
     )
 
 

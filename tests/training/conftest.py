@@ -13,7 +13,7 @@ from facesnap.landmarks.draw import overlay
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
 from facesnap.training.config import MiniConfig, mini_config
 from facesnap.training.mini.data import Split
-from facesnap.world.shards import WorldData
+from facesnap.world.dataset import WorldData
 
 SIZE, PEOPLE, PICTURES = 64, 3, 4
 
@@ -46,6 +46,7 @@ def drawn_world() -> WorldData:
         visible=np.ones((count, 72), bool),
         captions=captions,
         attributes=[{} for _ in range(count)],
+        style=["photo"] * count,
     )
 
 

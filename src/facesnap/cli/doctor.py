@@ -17,11 +17,11 @@ LIBRARIES: Final = (
     *("typer", "rich"),
 )
 
-#: Extra -> the module that it brings, and what it is for.
+#: Extra -> the modules that it brings, and what it is for.
 EXTRAS: Final = {
-    "onnx": ("onnxruntime", "other face encoders, as ONNX files"),
-    "train": ("pydantic", "training mini"),
-    "world": ("moderngl", "rendering the portrait world, for training and evaluation"),
+    "onnx": (("onnxruntime",), "other face encoders, as ONNX files"),
+    "train": (("pydantic", "webdataset"), "training mini"),
+    "world": (("moderngl", "webdataset", "matplotlib"), "rendering the portrait world, for training and evaluation"),
 }
 
 
@@ -40,7 +40,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         "python": platform.python_version(),
         "libraries": {name: version_of(name) for name in LIBRARIES},
         "devices": _devices(),
-        "extras": {name: util.find_spec(module) is not None for name, (module, _) in EXTRAS.items()},
+        "extras": {name: all(map(util.find_spec, modules)) for name, (modules, _) in EXTRAS.items()},
         "weights": _weights(),
     }
     console.result(found, _as_text(found), as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from facesnap.cli import console
-from facesnap.core.lazy import require
+from facesnap.core.lazy import require_all
 
 
 def evaluate(
@@ -37,8 +37,8 @@ def evaluate(
     console.check_folder(work, "--work")
     if not any(shards.glob("*.tar")):  # shards that lie there are only read
         console.check_folder(shards, "--renders")
-    if not any(shards.rglob("*.tar")):  # they are to be rendered
-        require("moderngl", "world")
+    rendered = any(shards.rglob("*.tar"))
+    require_all({"webdataset": "world"} if rendered else {"webdataset": "world", "moderngl": "world"})
     from facesnap.evaluation.run import evaluate as run_suite
 
     report = run_suite(

@@ -42,7 +42,8 @@ def train(
     overrides = dict(_setting(word) for word in settings or [])
     console.check_folder(output)
     rendered = any((output / "world").rglob("*.tar"))  # elsewhere, perhaps, where OpenGL is
-    require_all({"pydantic": "train"} if rendered else {"pydantic": "train", "moderngl": "world"})
+    modules = {"pydantic": "train", "webdataset": "train"}
+    require_all(modules if rendered else {**modules, "moderngl": "world"})
     from facesnap.training.mini import train_mini
 
     train_mini(output, stages or None, preset, minutes, device, seed, overrides, say=console.say)

@@ -1,16 +1,21 @@
-"""``facesnap world``: render the portrait world that mini is trained on."""
+"""``facesnap world``: render the portrait world that mini is trained on, look at it, check it, count it."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facesnap.cli import console
-from facesnap.core.errors import OutputError
-from facesnap.core.lazy import require
+from facesnap.cli import console, options
+from facesnap.core.errors import InputError, OutputError
+from facesnap.core.lazy import require, require_all
+
+if TYPE_CHECKING:
+    from facesnap.world.check import Findings
 
 app = typer.Typer(help="Render the portrait world: labelled people that never lived.", no_args_is_help=True)
 
@@ -21,34 +26,36 @@ Preset = Annotated[str, typer.Option("--preset", help="Ranges of pose, light, fr
 
 @app.command("render")
 def render(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards (tar files).")],
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="Folder for the shards (tar files).")],
     split: Annotated[str, typer.Option("--split", help="train, judge, val or test; they never share a person.")] = (
         "train"
     ),
     people: Annotated[int, typer.Option("--people", min=1, help="How many people.")] = 100,
-    images: Annotated[int, typer.Option("--images", min=1, help="Pictures of each person.")] = 8,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that render side by side.")] = 2,
-    preset: Preset = "cpu",
+    images: Annotated[int, typer.Option("--images-per-person", min=1, help="Pictures of each person.")] = 8,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes that render side by side; default: one per core.")
+    ] = None,
+    preset: Preset = "full",
     seed: Seed = 0,
-    size: Size = 128,
+    size: Size = 256,
 ) -> None:
-    """Render labelled people into shards: picture, caption, attributes, 72 landmarks, boxes."""
+    """Render labelled people into shards: picture, segmentation, captions, attributes, 72 landmarks, boxes."""
     console.check_folder(output)
-    require("moderngl", "world")
+    require_all({"moderngl": "world", "webdataset": "world"})
     from facesnap.world.shards import render_split
 
-    print(render_split(output, split, people, images, workers, seed, preset, size))
+    print(render_split(output, split, people, images, workers or os.cpu_count() or 1, seed, preset, size))
 
 
 @app.command("sheet")
 def sheet(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")] = Path("world.png"),
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="The PNG to write.")] = Path("world.png"),
     people: Annotated[int, typer.Option("--people", min=1, max=50, help="Rows.")] = 4,
-    images: Annotated[int, typer.Option("--images", min=1, max=50, help="Columns: pictures of one person.")] = 6,
-    landmarks: Annotated[bool, typer.Option("--landmarks", help="Draw the 72 landmarks.")] = False,
-    preset: Preset = "cpu",
+    images: Annotated[int, typer.Option("--images-per-person", min=1, max=50, help="Columns.")] = 6,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Draw the 72 landmarks.")] = False,
+    preset: Preset = "full",
     seed: Seed = 0,
-    size: Size = 192,
+    size: Size = 256,
 ) -> None:
     """Look at the world: one row per person, each picture another moment."""
     console.check_file(output)
@@ -56,9 +63,68 @@ def sheet(
     from facesnap.core.images import save_png
     from facesnap.world.sheet import contact_sheet
 
-    picture = contact_sheet(people, images, size, seed, preset=preset, overlay=landmarks)
+    picture = contact_sheet(people, images, size, seed, preset=preset, overlay=overlay)
     save_png(output, picture, {"world": f"seed {seed}, preset {preset}"})
     print(output)
+
+
+@app.command("check")
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a split's shards, or of several splits.")],
+    fast: Annotated[bool, typer.Option("--fast", help="Don't decode the pictures.")] = False,
+) -> None:
+    """Look at every shard, picture and label of a data set, and say what is damaged, one line each."""
+    require("webdataset", "world")
+    from facesnap.world.check import check as look_through
+    from facesnap.world.splits import count_shards
+
+    stdout = None if sys.stdout.isatty() else sys.stdout  # a progress bar catches what is printed, also for files
+    with console.progress("checking", count_shards(folder)) as advance:
+        found = look_through(folder, lambda line: print(line, file=stdout), advance, fast)
+    for note in found.notes:
+        console.note(note)
+    if found.damages:
+        raise InputError(f"{folder} is damaged in {_number(found.damages, 'place')}: {_seen(found)}")
+    print(f"{folder} is whole: {_seen(found)}")
+
+
+def _seen(found: Findings) -> str:
+    by = found.reference.name if found.reference else "nothing: neither the head model nor mini's weights are there"
+    what = "pictures' first bytes read" if found.fast else "all pictures decoded"
+    counts = f"{found.people} people, {_number(found.pictures, 'picture')}, {_number(found.shards, 'shard')}"
+    return f"{counts}, {found.size} bytes ({what}, landmarks recomputed by {by})"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+@app.command("stats")
+def stats(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Rendered shards; without it, people are only drawn by lot.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--out", "--output", "-o", help="Folder for stats.json and stats.png.")
+    ] = Path("world-stats"),
+    people: Annotated[int, typer.Option("--people", min=1, help="Without DIR: how many people.")] = 500,
+    images: Annotated[int, typer.Option("--images-per-person", min=1, help="Without DIR: pictures of each.")] = 4,
+    preset: Preset = "full",
+    seed: Seed = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Count who and what a data set shows: attributes, poses, expressions, and whether they hang together."""
+    console.check_folder(output)
+    require_all({"matplotlib": "world"} if folder is None else {"matplotlib": "world", "webdataset": "world"})
+    from facesnap.core.images import write_atomic
+    from facesnap.world.stats import labels_in, sampled_labels, statistics_of
+    from facesnap.world.stats_view import as_png, as_text
+
+    labels = sampled_labels(people, images, seed, preset) if folder is None else labels_in(folder)
+    found = statistics_of(labels)
+    write_atomic(output / "stats.json", f"{json.dumps(found, indent=1)}\n".encode())
+    write_atomic(output / "stats.png", as_png(found))
+    console.result(found, f"{as_text(found)}\n\n{output / 'stats.json'}\n{output / 'stats.png'}", as_json)
 
 
 @app.command("fetch")

@@ -123,12 +123,17 @@ def fit_morphable(
     return MorphableLandmarks(*(np.ascontiguousarray(array, dtype=np.float32) for array in arrays))
 
 
-def write_morphable(npz_path: str | Path, out: str | Path, components: int = 32) -> MorphableLandmarks:
-    """Make the landmark model from ICT-FaceKit's arrays (the world's npz) and write it to ``out``."""
+def morphable_of_head(npz_path: str | Path, components: int = 32) -> MorphableLandmarks:
+    """The landmark model of ICT-FaceKit's arrays (the world's npz); with all 100 components nothing is lost."""
     with np.load(npz_path) as head:
         vertices = landmark_vertices(head["mean"], head["landmarks68"])
         mean = head["mean"][vertices].astype(np.float64) - np.array(HEAD_ORIGIN)
-        model = fit_morphable(mean, head["identity"][:, vertices], head["expression"][:, vertices], components)
+        return fit_morphable(mean, head["identity"][:, vertices], head["expression"][:, vertices], components)
+
+
+def write_morphable(npz_path: str | Path, out: str | Path, components: int = 32) -> MorphableLandmarks:
+    """Make the landmark model from ICT-FaceKit's arrays (the world's npz) and write it to ``out``."""
+    model = morphable_of_head(npz_path, components)
     model.save(out)
     return model
 

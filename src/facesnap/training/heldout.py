@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from facesnap.core.errors import UsageError
-from facesnap.world.shards import SPLIT_SPAN, SPLITS, WorldData, read_shards, render_split
+from facesnap.world.dataset import WorldData, read_shards
+from facesnap.world.shards import render_split
+from facesnap.world.splits import SPLIT_SPAN, SPLITS
 
 #: Splits that some network learns from; nothing may be measured on them.
 LEARNT_FROM = ("train", "judge")

@@ -1,0 +1,164 @@
+"""Splits of the portrait world, and what a split's folder holds: person ids, shards by name, ``dataset.json``.
+
+A shard holds one fixed block of people, whatever the number of workers. ``dataset.json`` says how many people were
+asked for last: shards that other numbers left behind stay, but are not read. Splits use ranges of person ids that
+cannot meet.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from facesnap.core.errors import InputError, OutputError, one_line
+from facesnap.core.images import write_atomic
+
+#: First person id of each split.
+SPLITS = {"train": 0, "judge": 1_000_000, "val": 2_000_000, "test": 3_000_000}
+SPLIT_SPAN = 1_000_000
+PEOPLE_PER_SHARD = 25
+DESCRIPTION = "dataset.json"
+#: 1 had pictures and labels only; 2 has segmentations too.
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a split's pictures depend on, people aside."""
+
+    split: str
+    images_per_person: int
+    seed: int
+    preset: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """A shard's file name and its people: ``people`` ids from ``first`` on."""
+
+    split: str
+    name: str
+    first: int
+    people: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``dataset.json`` says."""
+
+    settings: Settings
+    people: int
+    people_per_shard: int
+    format: int = FORMAT
+
+    def blocks(self) -> list[Block]:
+        """All shards of the data set, in the order of their people."""
+        return list(blocks_of(self.settings.split, self.people, self.people_per_shard))
+
+
+def blocks_of(split: str, people: int, people_per_shard: int) -> Iterator[Block]:
+    """The shards of a split of ``people`` people."""
+    for start in range(0, people, people_per_shard):
+        first, count = SPLITS[split] + start, min(people_per_shard, people - start)
+        yield Block(split, f"{split}-{first:07d}-{count:02d}.tar", first, count)
+
+
+def block_of(path: Path) -> Block | None:
+    """The block that a shard's name speaks of; None for any other name."""
+    found = re.fullmatch(rf"({'|'.join(SPLITS)})-(\d{{7}})-(\d{{2,}})\.tar", path.name)
+    return Block(found[1], path.name, int(found[2]), int(found[3])) if found else None
+
+
+def split_of(person: int) -> str | None:
+    """The split whose range holds a person id."""
+    return next((name for name, first in SPLITS.items() if first <= person < first + SPLIT_SPAN), None)
+
+
+def split_folders(folder: Path) -> list[Path]:
+    """The folders of splits in ``folder``: itself, or those directly below it.
+
+    Raises:
+        InputError: there are none.
+    """
+
+    def holds(path: Path) -> bool:
+        return path.is_dir() and ((path / DESCRIPTION).exists() or any(path.glob("*.tar")))
+
+    if holds(folder):
+        return [folder]
+    below = sorted(path for path in folder.iterdir() if holds(path)) if folder.is_dir() else []
+    if not below:
+        raise InputError(f"no shards (*.tar) in {folder}, nor in a folder of it")
+    return below
+
+
+def count_shards(folder: Path) -> int:
+    """About how many shards there are to read, for a progress bar; errors as :func:`split_folders`."""
+    return sum(1 for split in split_folders(folder) for _ in split.glob("*.tar"))
+
+
+def read_description(folder: Path) -> Description | None:
+    """What the folder's ``dataset.json`` says; None without one.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = folder / DESCRIPTION
+    try:
+        return _parse(json.loads(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} can't be used ({_reason(error)}): delete it and render again") from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
+
+
+def _parse(found: dict[str, object]) -> Description:
+    """Values of the right kinds and ranges, or a TypeError, KeyError or ValueError."""
+    if not isinstance(found, dict):
+        raise TypeError("it is no object")
+    for name, kind in Settings.__annotations__.items():
+        if type(found[name]).__name__ != kind:
+            raise ValueError(f"{name}={found[name]!r} is no {kind}")
+    if found["split"] not in SPLITS:
+        raise ValueError(f"unknown split {found['split']!r}")
+    counts = [found[name] for name in ("people", "people_per_shard", "format")]
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise ValueError(f"people, people_per_shard, format are {counts}")
+    settings = Settings(**{name: found[name] for name in Settings.__annotations__})  # type: ignore[arg-type]
+    return Description(settings, *counts)  # type: ignore[arg-type]
+
+
+def check_settings(folder: Path, settings: Settings) -> None:
+    """Refuse to mix data sets of different settings in one folder.
+
+    Raises:
+        OutputError: the folder holds a data set of other settings.
+        InputError: its ``dataset.json`` is damaged.
+    """
+    before = read_description(folder)
+    if before is None:
+        return
+    held, asked = ({**asdict(each), "format": number} for each, number in (
+        (before.settings, before.format), (settings, FORMAT)))  # fmt: skip
+    for name, value in asked.items():
+        if held[name] != value:
+            found = f"{name}={held[name]!r}, not {value!r}"
+            raise OutputError(f"{folder} was rendered with {found}: use another folder")
+
+
+def write_description(folder: Path, settings: Settings, people: int) -> None:
+    """Write ``dataset.json``, and make its folder.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    content = {"format": FORMAT, **asdict(settings), "people": people, "people_per_shard": PEOPLE_PER_SHARD}
+    write_atomic(folder / DESCRIPTION, f"{json.dumps(content, indent=2)}\n".encode())
