@@ -1,7 +1,7 @@
 """What the picture styles share: a picture with its masks, tiling textures, flow along structure, smoothing, lines.
 
-Lengths are in units of 1/256 of the side, so that a style looks the same at every size. Fields are float32 (S, S),
-colours float32 (S, S, 3) RGB in [0, 1].
+Lengths are in units of 1/256 of the side, so that a style looks the same at every size. A field is float32 (S, S);
+colours are planes, float32 (3, S, S) RGB in [0, 1], because numpy spreads a field over planes without copies.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 
 #: Classes of the segmentation.
 BACKGROUND, SKIN, HAIR, CLOTHES, GLASSES, OCCLUDER = range(6)
-Field = np.ndarray
-#: Directions (multiples of 180/8 degrees) for which hatching is kept.
+#: Directions, multiples of 180/8 degrees, for which hatching is kept.
 DIRECTIONS = 8
+
+Field = np.ndarray
+Planes = np.ndarray
 
 
 class Picture:
@@ -34,14 +36,9 @@ class Picture:
         self.unit = self.side / 256.0
 
     @cached_property
-    def colour(self) -> Field:
-        """(S, S, 3) in [0, 1]."""
-        return np.asarray(self.image.astype(np.float32) * np.float32(1 / 255))
-
-    @cached_property
     def grey(self) -> Field:
         """Luma in [0, 1]."""
-        return np.asarray(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY).astype(np.float32) * np.float32(1 / 255))
+        return as_field(cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY))
 
     def mask(self, *kinds: int, soft: float = 0.7) -> Field:
         """1 where the class is one of ``kinds``, softened over ``soft`` units."""
@@ -55,47 +52,49 @@ class Picture:
         return self.mask(SKIN, HAIR, CLOTHES, GLASSES, OCCLUDER)
 
     def blur(self, field: Field, units: float) -> Field:
-        """Gaussian blur; wide ones are made on a smaller picture, which looks the same and is quicker."""
+        """Gaussian blur of a field or of colours (S, S, 3) by so many units."""
         return blur(field, units * self.unit)
 
     def texture(self, kind: str) -> Field:
-        """A tiling texture (mean 0, deviation 1) at a place that the seed chooses."""
-        shift = self.rng.integers(0, self.side, 2)
-        return np.roll(texture(kind, self.side), (int(shift[0]), int(shift[1])), (0, 1))
+        """A texture (mean 0, deviation 1, read-only) at a place that the seed chooses."""
+        y, x = (int(shift) for shift in self.rng.integers(0, self.side // 2, 2))
+        return texture(kind, self.side)[y : y + self.side, x : x + self.side]
 
     def odd(self, units: float) -> int:
-        """The odd number of pixels nearest to a length, at least 3: kernel sides that don't shift a picture."""
-        return max(3, int(units * self.unit) // 2 * 2 + 1)
+        """The odd number of pixels nearest to a length, at least 3: kernels of such sides don't shift a picture."""
+        return max(3, round((units * self.unit - 1) / 2) * 2 + 1)
 
     def between(self, low: float, high: float) -> float:
         """A number drawn evenly."""
         return float(self.rng.uniform(low, high))
 
-    def boundaries(self, *, width: float, together: tuple[int, ...] = ()) -> Field:
-        """1 on borders between classes, ``width`` units wide, softened; classes ``together`` count as skin."""
-        classes = self.classes
-        if together:
-            table = np.arange(256, dtype=np.uint8)
-            table[list(together)] = SKIN
-            classes = cv2.LUT(classes, table)
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (self.odd(width), self.odd(width)))
-        edge = cv2.morphologyEx(classes, cv2.MORPH_GRADIENT, kernel) > 0
-        return self.blur(edge.astype(np.float32), 0.45)
+    def margin(self) -> Field:
+        """Distance to the nearest side of the picture, in units."""
+        x, y = grid(self.side)
+        last = np.float32(self.side - 1)
+        return np.minimum(np.minimum(x, last - x), np.minimum(y, last - y)) * np.float32(1 / self.unit)
 
-    def outer(self, field: Field) -> Field:
-        """The average of ``field`` over background alone, spread under the person: (S, S, 3)."""
-        ground = three(1.0 - self.subject)
-        spread, weight = self.blur(field * ground, 9.0), self.blur(ground, 9.0)
-        far = cv2.mean(field, (self.classes == BACKGROUND).astype(np.uint8))[:3]
-        return np.asarray((spread + np.array(far, np.float32) * 1e-2) / (weight + 1e-2))
+    def boundaries(self, width: float) -> Field:
+        """1 on borders between classes, ``width`` units wide, softened; glasses count as skin."""
+        table = np.arange(256, dtype=np.uint8)
+        table[GLASSES] = SKIN
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (self.odd(width), self.odd(width)))
+        edge = cv2.morphologyEx(cv2.LUT(self.classes, table), cv2.MORPH_GRADIENT, kernel) > 0
+        return self.blur(edge.astype(np.float32), 0.5)
+
+    @cached_property
+    def detail(self) -> Field:
+        """1 where the person has fine things: eyes, brows, mouth, glasses."""
+        fine = np.abs(self.grey - self.blur(self.grey, 2.2))
+        return ramp(self.blur(fine, 2.0), 0.012, 0.045) * self.subject
 
 
 def blur(field: Field, pixels: float) -> Field:
-    """Gaussian blur by ``pixels``, on a half or quarter picture where that is wide enough not to show."""
+    """Gaussian blur by ``pixels``; on a smaller picture where it is wide enough for that not to show."""
     if pixels < 0.2:
         return field
     side = field.shape[0]
-    shrink = 4 if pixels > 9 else 2 if pixels > 4 else 1
+    shrink = 8 if pixels > 20 else 4 if pixels > 8 else 2 if pixels > 2.5 else 1
     if shrink == 1 or side % shrink:
         return np.asarray(cv2.GaussianBlur(field, (0, 0), pixels, borderType=cv2.BORDER_REPLICATE))
     small = cv2.resize(field, (side // shrink, side // shrink), interpolation=cv2.INTER_AREA)
@@ -103,150 +102,200 @@ def blur(field: Field, pixels: float) -> Field:
     return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
-def three(field: Field) -> Field:
-    """A field (S, S) as three equal channels: much quicker than numpy's broadcasting over a last axis."""
-    return np.asarray(cv2.merge([field, field, field]))
+def as_field(pixels: np.ndarray) -> Field:
+    """(S, S) uint8 to [0, 1]."""
+    return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
+
+
+def planes(image: np.ndarray) -> Planes:
+    """(S, S, 3) uint8 to colour planes (3, S, S) in [0, 1]."""
+    return np.stack([as_field(channel) for channel in cv2.split(image)])
+
+
+def luma(colour: Planes) -> Field:
+    """Rec. 601 luma of colour planes."""
+    return np.asarray(
+        colour[0] * np.float32(0.299) + colour[1] * np.float32(0.587) + colour[2] * np.float32(0.114), np.float32
+    )
+
+
+def tint(red: float, green: float, blue: float) -> Planes:
+    """One colour, ready to be spread over planes: (3, 1, 1)."""
+    return np.array([red, green, blue], np.float32)[:, None, None]
 
 
 def ramp(field: Field, low: float, high: float) -> Field:
     """0 below ``low``, 1 above ``high`` (or the other way round), smooth between."""
-    t = np.clip((field - np.float32(low)) * np.float32(1.0 / (high - low)), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
+    t = field * np.float32(1.0 / (high - low))
+    t -= np.float32(low / (high - low))
+    np.clip(t, 0, 1, out=t)
+    curve = np.float32(3) - 2 * t
+    curve *= t
+    curve *= t
+    return curve
 
 
-def mix(first: Field, second: Field, amount: Field) -> Field:
-    """``first`` where ``amount`` (S, S) is 0, ``second`` where it is 1; colours (S, S, 3) or fields."""
-    if first.ndim == 3 or second.ndim == 3:
-        amount = three(amount)
-    return np.asarray(first + (second - first) * amount)
+def ridge(field: Field, centre: float, width: float) -> Field:
+    """1 where ``field`` is ``centre``, falling as a Gaussian of deviation ``width`` / sqrt(2)."""
+    t = field * np.float32(1 / width)
+    t -= np.float32(centre / width)
+    t *= t
+    return np.asarray(cv2.exp(np.negative(t, out=t)))
 
 
-def saturated(colour: Field, grey: Field, amount: float) -> Field:
-    """Colours pulled from their grey by a factor."""
-    centre = three(grey)
-    return np.asarray(centre + (colour - centre) * np.float32(amount))
+def mix(first: np.ndarray, second: np.ndarray | float, amount: np.ndarray) -> np.ndarray:
+    """``first`` where ``amount`` is 0, ``second`` where it is 1; fields or planes."""
+    out = np.subtract(second, first, dtype=np.float32)
+    out *= amount
+    out += first
+    return out
 
 
-def finish(colour: Field) -> np.ndarray:
-    """Colours or a field in [0, 1] to (S, S, 3) uint8."""
-    pixels = cv2.convertScaleAbs(np.maximum(colour, 0), alpha=255.0)  # rounds and saturates
-    return pixels if pixels.ndim == 3 else np.asarray(cv2.merge([pixels] * 3))
+def saturated(colour: Planes, amount: float) -> Planes:
+    """Colours pulled away from their grey (or towards it) by a factor."""
+    grey = luma(colour)
+    out = colour * np.float32(amount)
+    out += grey * np.float32(1 - amount)
+    return out
+
+
+def finish(colour: np.ndarray) -> np.ndarray:
+    """Planes (3, S, S), or a field for grey, in [0, 1] to (S, S, 3) uint8; what lies outside is clipped."""
+    fields = list(colour) if colour.ndim == 3 else [colour] * 3
+    return np.asarray(cv2.merge([_pixels(field) for field in fields]))
+
+
+def _pixels(field: Field) -> np.ndarray:
+    return np.asarray(cv2.convertScaleAbs(np.maximum(field, 0), alpha=255.0))  # rounds and saturates
+
+
+def through(field: Field, table: Field) -> Field:
+    """A field in [0, 1] through a lookup table (256,) float32."""
+    return np.asarray(cv2.LUT(_pixels(field), table))
+
+
+def curve(*points: tuple[float, float]) -> Field:
+    """A lookup table (256,) float32 through points (input, output) in [0, 1], smooth by Hermite pieces."""
+    x, y = np.array(points).T
+    slopes = np.gradient(y, x)
+    t = np.linspace(0, 1, 256)
+    i = np.clip(np.searchsorted(x, t, side="right") - 1, 0, len(x) - 2)
+    h = x[i + 1] - x[i]
+    u = (t - x[i]) / h
+    rise = y[i] * (2 * u**3 - 3 * u**2 + 1) + y[i + 1] * (3 * u**2 - 2 * u**3)
+    bend = h * (slopes[i] * (u**3 - 2 * u**2 + u) + slopes[i + 1] * (u**3 - u**2))
+    return np.clip(rise + bend, 0, 1).astype(np.float32)
 
 
 # --- textures -----------------------------------------------------------------------------------------------------
 
+#: Frequency responses; frequencies in cycles per unit (0.5 is the finest of a 256 px picture).
+GAINS: dict[str, Callable[[Field], Field]] = {
+    "grain": lambda f: np.asarray(np.exp(-((f / 0.36) ** 2))),
+    "tooth": lambda f: np.asarray(np.exp(-(((f - 0.28) / 0.13) ** 2))),
+    "paper": lambda f: np.asarray(np.exp(-(((f - 0.16) / 0.10) ** 2))),
+    "blotch": lambda f: np.asarray(np.exp(-(((f - 0.030) / 0.022) ** 2))),
+    "clouds": lambda f: np.asarray(1.0 / (0.006 + f) ** 1.7 * np.exp(-((f / 0.2) ** 2)) * (f > 0)),
+    "swell": lambda f: np.asarray(np.exp(-(((f - 0.011) / 0.006) ** 2))),
+}
 
-@lru_cache(maxsize=48)
+
+@lru_cache(maxsize=32)
 def texture(kind: str, side: int) -> Field:
-    """A texture (side, side) that tiles, mean 0, deviation 1; "hatch0" to "hatch7" run along 8 directions.
+    """A texture, mean 0, deviation 1, half as wide again as the picture; "hatch0" to "hatch7" run in 8 directions.
 
-    Filtered noise: the filter is a function of the frequency (cycles per unit), so every size looks alike.
+    Filtered noise; the filter depends on the frequency in cycles per unit, so that every size looks alike.
     """
-    y, x = (f * side / 256 for f in (np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]))
-    noise = np.random.default_rng(len(kind) * 1009 + side).standard_normal((side, side))
+    y, x = np.fft.fftfreq(side)[:, None] * side / 256, np.fft.rfftfreq(side)[None] * side / 256
     if kind.startswith("hatch"):
         angle = np.pi * int(kind[5:]) / DIRECTIONS
         gain = _hatching(x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle))
     else:
         gain = GAINS[kind](np.hypot(x, y))
+    noise = np.random.default_rng([*kind.encode(), side]).standard_normal((side, side))
     made = np.fft.irfft2(np.fft.rfft2(noise) * gain, s=(side, side))
-    made -= made.mean()
-    made = (made / made.std()).astype(np.float32)
+    made = ((made - made.mean()) / made.std()).astype(np.float32)
+    made = np.pad(made, ((0, side // 2), (0, side // 2)), mode="wrap")  # it tiles
     made.setflags(write=False)
-    return np.asarray(made)
+    return made
 
 
 def _hatching(along: Field, across: Field) -> Field:
-    """Lines about 40 units long, 2.6 units apart."""
-    return np.asarray(np.exp(-((along * 26) ** 2)) * np.exp(-(((np.abs(across) - 0.30) / 0.13) ** 2)))
+    """Frequency response of lines about 3 units apart that run straight for some 30."""
+    return np.asarray(np.exp(-((along * 34) ** 2)) * np.exp(-(((np.abs(across) - 0.29) / 0.10) ** 2)))
 
 
-#: Frequency responses; frequencies in cycles per unit (0.5 is the finest of a 256 px picture).
-GAINS: dict[str, Callable[[Field], Field]] = {
-    "grain": lambda f: np.asarray(np.exp(-((f / 0.34) ** 2))),
-    "tooth": lambda f: np.asarray(np.exp(-(((f - 0.26) / 0.12) ** 2))),
-    "paper": lambda f: np.asarray(np.exp(-(((f - 0.13) / 0.075) ** 2))),
-    "blotch": lambda f: np.asarray(np.exp(-(((f - 0.030) / 0.022) ** 2))),
-    "clouds": lambda f: np.asarray(1.0 / (0.006 + f) ** 1.7 * np.exp(-((f / 0.2) ** 2)) * (f > 0)),
-}
+@lru_cache(maxsize=8)
+def grid(side: int) -> tuple[Field, Field]:
+    """Pixel coordinates x, y, each (S, S)."""
+    x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
+    return x, y
 
 
 # --- structure ----------------------------------------------------------------------------------------------------
 
 
-def flow(picture: Picture, grey: Field, reach: float, idle: float) -> tuple[Field, Field]:
-    """Unit vectors (x, y) along the structure: the structure tensor's minor axis.
+def axis(picture: Picture, reach: float, idle: float) -> Field:
+    """Direction of the structure in [0, 2 pi): twice the angle of the structure tensor's minor axis.
 
-    Where nothing happens within ``reach`` units, the direction of what is farther away, and last ``idle`` (radians).
+    Where nothing happens within ``reach`` units it follows what is farther away, and at last ``idle`` (radians).
+    Twice the angle, because an axis has no sign.
     """
-    side = picture.side
-    half = cv2.resize(grey, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
-    unit = picture.unit / 2
+    side, unit = picture.side, picture.unit / 2
+    half = cv2.resize(picture.grey, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
     half = blur(half, 0.8 * unit)
     gx, gy = cv2.Sobel(half, cv2.CV_32F, 1, 0), cv2.Sobel(half, cv2.CV_32F, 0, 1)
-    double = np.array([np.cos(2 * idle + np.pi), np.sin(2 * idle + np.pi)]) * 1e-4  # an axis has no sign: angles twice
-    axes = cv2.merge([gx * gx - gy * gy, 2 * gx * gy])
-    axes = blur(axes, reach * unit) + 0.08 * blur(axes, 6 * reach * unit) + double.astype(np.float32)
-    axes = cv2.resize(axes, (side, side), interpolation=cv2.INTER_LINEAR)
-    angle = 0.5 * np.arctan2(axes[..., 1], axes[..., 0]) + np.float32(np.pi / 2)
-    return np.cos(angle), np.sin(angle)
+    gradient = cv2.merge([gy * gy - gx * gx, -2 * gx * gy])
+    smooth = blur(gradient, reach * unit) + np.float32(0.08) * blur(gradient, 6 * reach * unit)
+    smooth = cv2.resize(smooth, (side, side), interpolation=cv2.INTER_LINEAR)
+    across, along = cv2.split(smooth)
+    across += np.float32(1e-4 * np.cos(2 * idle))
+    along += np.float32(1e-4 * np.sin(2 * idle))
+    return np.asarray(cv2.phase(across, along))
 
 
-@lru_cache(maxsize=8)
-def grid(side: int) -> tuple[Field, Field]:
-    """Pixel coordinates x, y."""
-    x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
-    return x, y
-
-
-def drag(field: Field, direction: tuple[Field, Field], pixels: float, doublings: int = 2) -> Field:
-    """Average along a flow, symmetric (nothing moves): each doubling reaches 2.5 times as far as the one before."""
+def drag(field: Field, doubled: Field, pixels: float, rounds: int) -> Field:
+    """Average along an :func:`axis`, symmetric (nothing moves); each round reaches 2.5 times as far as the last."""
     x, y = grid(len(field))
-    for _ in range(doublings):
-        dx, dy = direction[0] * np.float32(pixels), direction[1] * np.float32(pixels)
+    for _ in range(rounds):
+        dx, dy = cv2.polarToCart(np.full_like(doubled, pixels), doubled * np.float32(0.5))
         ahead = cv2.remap(field, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         behind = cv2.remap(field, x - dx, y - dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        field = (field + ahead + behind) * np.float32(1 / 3)
-        pixels *= 2.5
+        ahead += behind
+        ahead += field
+        ahead *= np.float32(1 / 3)
+        field, pixels = ahead, pixels * 2.5
     return field
 
 
-def facets(colour: Field, radius: int) -> Field:
-    """Kuwahara's filter: each pixel takes the mean of the calmest of the 8 windows about it; edges stay, texture goes.
+def facets(image: np.ndarray, radius: int) -> np.ndarray:
+    """Each pixel takes the mean of the calmest of 8 windows about it: edges stay, texture goes. (S, S, 3) uint8.
 
-    M. Kuwahara et al., 1976; eight overlapping windows instead of four leave fewer square artefacts.
+    M. Kuwahara et al., 1976, with eight windows instead of four, which leaves fewer square artefacts.
     """
-    side = 2 * radius // 2 * 2 + 1 if radius > 1 else 3
-    mean = cv2.blur(colour, (side, side), borderType=cv2.BORDER_REPLICATE)
-    grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
-    spread = cv2.blur(grey * grey, (side, side), borderType=cv2.BORDER_REPLICATE)
-    spread -= cv2.cvtColor(mean, cv2.COLOR_RGB2GRAY) ** 2
-    pad = radius
-    mean = cv2.copyMakeBorder(mean, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    spread = cv2.copyMakeBorder(spread, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    size, diagonal = len(colour), max(1, round(radius * 0.71))
-    steps = [(0, radius), (0, -radius), (radius, 0), (-radius, 0)]
-    steps += [(a, b) for a in (diagonal, -diagonal) for b in (diagonal, -diagonal)]
+    window = (2 * (radius // 2) + 1,) * 2
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    spread = cv2.blur(grey * grey, window, borderType=cv2.BORDER_REPLICATE)
+    spread -= cv2.blur(grey, window, borderType=cv2.BORDER_REPLICATE) ** 2
+    mean = cv2.blur(image, window, borderType=cv2.BORDER_REPLICATE)
+    mean, spread = (cv2.copyMakeBorder(a, *(radius,) * 4, cv2.BORDER_REPLICATE) for a in (mean, spread))
+    size, slant = len(image), max(1, round(radius * 0.71))
+    steps = [(radius, 0), (0, radius), (slant, slant), (slant, -slant)]
     best, least = None, None
-    for dy, dx in steps:
-        window = np.s_[pad + dy : pad + dy + size, pad + dx : pad + dx + size]
-        here, value = spread[window], mean[window]
+    for dy, dx in steps + [(-dy, -dx) for dy, dx in steps]:
+        part = np.s_[radius + dy : radius + dy + size, radius + dx : radius + dx + size]
         if best is None or least is None:
-            best, least = value.copy(), here.copy()
+            best, least = mean[part].copy(), spread[part].copy()
             continue
-        cv2.copyTo(value, (here < least).view(np.uint8), best)
-        np.minimum(least, here, out=least)
+        cv2.copyTo(mean[part], (spread[part] < least).view(np.uint8), best)
+        np.minimum(least, spread[part], out=least)
     return np.asarray(best)
 
 
-def lines(picture: Picture, grey: Field, width: float, sharp: float = 0.96) -> Field:
-    """How much darker a place is than what lies about it, >= 0 (difference of Gaussians, about 0.02 to 0.2 on lines).
-
-    Args:
-        picture: for its scale.
-        grey: luma in [0, 1].
-        width: of the lines that answer best, in units.
-        sharp: share of the wide blur that is taken off; near 1 finds lines alone, lower also darkens dark areas.
-    """
-    narrow, wide = picture.blur(grey, width * 0.5), picture.blur(grey, width * 0.9)
-    return np.maximum(wide * np.float32(sharp) - narrow, 0)
+def lines(picture: Picture, width: float) -> Field:
+    """How much darker a place is than what lies about it: >= 0, about 0.02 to 0.2 on lines ``width`` units wide."""
+    grey = picture.grey
+    dark = picture.blur(grey, width * 0.9)
+    dark *= np.float32(0.97)
+    dark -= picture.blur(grey, width * 0.5)
+    return np.maximum(dark, 0, out=dark)
