@@ -15,7 +15,6 @@ from facesnap.world.style_tools import (
     Picture,
     Planes,
     axis,
-    curve,
     drag,
     facets,
     finish,
@@ -63,7 +62,10 @@ def _sketch_tone(picture: Picture) -> Field:
     tone = (picture.grey - np.float32(low)) * np.float32(1 / max(high - low, 0.25))
     tone = np.float32(0.8) * tone + np.float32(0.2) * picture.grey  # so that dark skin stays the darker one
     tone += np.float32(0.7) * (tone - picture.blur(tone, 8.0))
-    return through(tone, curve((0, 0), (0.25, 0.36), (0.5, 0.60), (1, 1)))
+    middle = float(np.searchsorted(shares, 0.5 * shares[-1])) / 255
+    middle = float(np.clip(0.8 * (middle - low) / max(high - low, 0.25) + 0.2 * middle, 0.12, 0.7))
+    power = min(np.log(0.62) / np.log(middle), 0.8)  # the middle tone becomes a light grey at the darkest
+    return through(tone, (np.linspace(0, 1, 256) ** power).astype(np.float32))
 
 
 def _finished(picture: Picture) -> Field:
@@ -85,6 +87,7 @@ def _shading(picture: Picture, along: Field) -> Field:
     first, hatching = int(picture.rng.integers(DIRECTIONS)), picture.between(0.4, 1.0)
     shade = dark * np.float32(0.62 * (1 - hatching * 0.5))
     shade += np.float32(0.5) * np.maximum(dark - np.float32(0.55), 0)
+    shade *= picture.subject  # the background gets strokes alone
     for turn, start, gain in HATCHING:
         strokes = ramp(picture.texture(f"hatch{(first + turn) % DIRECTIONS}"), -0.5, 1.1)
         strokes *= np.clip((dark - np.float32(start)) * np.float32(2.2), 0, 1)
@@ -142,7 +145,7 @@ def _cels(picture: Picture) -> Planes:
     """Flat colours: luma goes in steps about its class's median, so that light and dark skin both get their shades."""
     smooth = facets(picture.image, max(2, round(2.2 * picture.unit)))
     pixels = cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY)
-    step, lift = picture.between(0.55, 0.7), 0.42  # octaves; the median lies below the middle of its step
+    step, lift = picture.between(0.55, 0.7), 0.15  # octaves; the median lies a little above the middle of its step
     centre = cv2.LUT(picture.classes, _medians(picture, pixels))
     octave = np.log2(np.maximum(np.arange(256), 3) / 255).astype(np.float32)
     level = (cv2.LUT(pixels, octave) - centre) * np.float32(1 / step) + np.float32(lift)
@@ -150,7 +153,7 @@ def _cels(picture: Picture) -> Planes:
     rest = level - whole
     hard = np.clip((rest - np.float32(0.5)) * np.float32(7) + np.float32(0.5), 0, 1)
     dotted = np.clip((rest - np.float32(0.28)) * np.float32(6) - 2 * _screen(picture), 0, 1)
-    whole += np.where(level < 0.5, dotted, hard)
+    whole += np.where(level < 0, dotted, hard)
     value = np.minimum(np.exp2(whole * np.float32(step) + centre), 1)
     chroma = cv2.GaussianBlur(smooth, (0, 0), picture.unit)
     base = planes(chroma)
@@ -175,6 +178,9 @@ def _ink(picture: Picture, along: Field) -> Field:
     found += np.float32(0.5) * lines(picture, 4.0)
     found = ramp(drag(found, along, 0.9 * picture.unit, 2), 0.026, 0.058)
     found *= np.float32(0.2) + np.float32(0.8) * picture.subject
+    worn = picture.mask(GLASSES, soft=0.4)
+    rims = worn - cv2.erode(worn, np.ones((3, 3), np.uint8), iterations=max(1, round(picture.unit)))
+    np.maximum(found, rims, out=found)
     black = ramp(picture.blur(picture.grey, 0.8), 0.13, 0.07)
     black *= picture.mask(HAIR, CLOTHES, GLASSES)
     np.maximum(found, black, out=found)

@@ -43,13 +43,14 @@ def watercolour(picture: Picture) -> np.ndarray:
     clouds, paper = picture.texture("clouds"), picture.texture("paper")
     grey = luma(colour)
     wash = _steps(picture, grey, clouds)
-    colour *= (wash + np.float32(0.03)) / (grey + np.float32(0.03))
+    wash = wash + np.float32(0.35) * (grey - picture.blur(grey, 9.0)) * picture.subject
+    colour *= np.maximum(wash + np.float32(0.03), 0) / (grey + np.float32(0.03))
     colour = mix(_loose(picture), colour, picture.subject)
     colour = 1 - (1 - saturated(colour, picture.between(1.25, 1.55))) * np.float32(picture.between(0.76, 0.9))
     np.clip(colour, 0.03, 0.985, out=colour)
     density, painted = _pigment(picture, wash, clouds, paper)
     drift = picture.texture("clouds") * np.float32(picture.between(0.04, 0.12))  # pigments part: warmer, cooler
-    density += np.float32(1.6) * np.minimum(lines(picture, 1.6), np.float32(0.3)) * picture.subject
+    density += np.float32(5.0) * np.minimum(lines(picture, 1.6), np.float32(0.2)) * picture.subject
     grain = 1 + np.float32(0.016) * paper
     for plane, sheet, part in zip(colour, PAPER, (-1.0, 0.0, 1.0), strict=True):
         layers = density + drift * np.float32(part)
@@ -75,11 +76,11 @@ def _loose(picture: Picture) -> Planes:
     """The background as one wet wash: its colours alone, run together and lightened."""
     small = cv2.resize(picture.image, (64, 64), interpolation=cv2.INTER_AREA)
     ground = cv2.resize(1 - picture.subject, (64, 64), interpolation=cv2.INTER_AREA) ** 2
-    fields = np.dstack([small * (ground / 255)[..., None], ground]) + np.float32(1e-6)
-    spread = cv2.GaussianBlur(fields, (0, 0), 3.0) + np.float32(0.02) * cv2.GaussianBlur(fields, (0, 0), 14.0)
-    spread = 1 - (1 - spread[..., :3] / spread[..., 3:]) * np.float32(0.75)
-    big = cv2.resize(spread.astype(np.float32), (picture.side, picture.side), interpolation=cv2.INTER_LINEAR)
-    return np.stack(cv2.split(big))
+    far = np.array(cv2.mean(small, (ground > 0.5).view(np.uint8))[:3], np.float32) / 255
+    weight = cv2.GaussianBlur(ground, (0, 0), 3.0) + np.float32(0.01)
+    spread = cv2.GaussianBlur(small * (ground / 255)[..., None], (0, 0), 3.0) + np.float32(0.01) * far
+    spread = 1 - (1 - spread / weight[..., None]) * np.float32(0.75)
+    return np.stack([cv2.resize(plane, (picture.side,) * 2) for plane in cv2.split(spread)])
 
 
 def _pigment(picture: Picture, wash: Field, clouds: Field, paper: Field) -> tuple[Field, Field]:
@@ -90,8 +91,9 @@ def _pigment(picture: Picture, wash: Field, clouds: Field, paper: Field) -> tupl
     tape -= np.float32(picture.between(3.0, 12.0) if picture.rng.random() < 0.55 else -9.0)
     if picture.rng.random() < 0.65:  # a loose wash about the head, clothes left unfinished
         free = np.clip(ground + picture.mask(CLOTHES, soft=3.0) * _below(picture), 0, 1)
-        reach = np.float32(picture.between(30, 60)) * picture.blur(picture.subject, 24.0)
-        rough = np.float32(9) * swell + np.float32(2.0) * blooms + np.float32(0.5) * paper
+        near = picture.blur(picture.subject, 24.0)
+        reach = np.float32(picture.between(35, 65)) * near
+        rough = (np.float32(8) * swell + np.float32(2.5) * blooms) * (1 - near * near) + np.float32(0.5) * paper
         loose = reach + rough - np.float32(picture.between(4, 12)) + (1 - free) * np.float32(60)
         rim = np.minimum(tape, loose)
     else:
@@ -100,8 +102,8 @@ def _pigment(picture: Picture, wash: Field, clouds: Field, paper: Field) -> tupl
     density = np.float32(0.7) * ridge(rim, 1.6, 1.5)
     steps = np.abs(wash - picture.blur(wash, 1.6))
     density += np.float32(5.0) * np.minimum(steps, np.float32(0.08))
-    density += (np.float32(0.45) * ridge(blooms, 0.5, 0.14) + np.float32(0.18) * clouds) * ground
-    density += np.float32(0.16) * clouds + np.float32(0.13) * paper - np.float32(0.1)
+    density += (np.float32(0.45) * ridge(blooms, 0.5, 0.14) + np.float32(0.25) * clouds) * ground
+    density += np.float32(0.09) * clouds + np.float32(0.10) * paper - np.float32(0.1)
     gaps = picture.boundaries(1.0) * ramp(picture.texture("blotch"), 0.1, 0.9)
     return density, painted * (1 - np.float32(0.8) * gaps)
 
@@ -128,24 +130,27 @@ BROAD, MIDDLE, FINE = Brush(6.0, 10.0, 30.0), Brush(3.6, 5.0, 15.0), Brush(2.0, 
 def oil(picture: Picture) -> np.ndarray:
     """Strokes along the forms, broad ones below finer ones; their relief catches the light; canvas shows through."""
     along = axis(picture, 3.0, picture.between(0, np.pi))
-    paint = _strokes(picture, along)
-    colour, height, tone = planes(paint[..., :3]), as_field(paint[..., 3]), paint[..., 4]
-    rich = saturated(planes(picture.image), 1.15)
-    colour = mix(colour, rich, np.float32(0.10) + np.float32(0.5) * picture.detail)
-    colour *= 1 + (as_field(tone) - np.float32(0.5)) * np.float32(picture.between(0.12, 0.24))
-    light = _lit(picture, height)
-    colour *= 1 + np.float32(0.5) * light + np.float32(0.015) * _canvas(picture)
-    colour += np.float32(0.25) * np.maximum(light - np.float32(0.12), 0)
+    paint, relief = _strokes(picture, along)
+    colour = planes(paint)[:3]
+    colour = mix(colour, planes(picture.image), np.float32(0.10) + np.float32(0.5) * picture.detail)
+    tone = as_field(cv2.extractChannel(relief, 3)) - np.float32(0.5)
+    tone *= np.float32(picture.between(0.16, 0.30)) * (1 - np.float32(0.5) * picture.subject)
+    light = _lit(picture, as_field(cv2.extractChannel(relief, 2)))
+    light *= np.float32(picture.between(0.8, 1.3)) * (1 - np.float32(0.45) * picture.subject)
+    tone += light + np.float32(0.012) * _canvas(picture)
+    tone += 1
+    colour *= tone
+    colour += np.float32(0.6) * np.maximum(light - np.float32(0.05), 0)
     warm = tint(1.02, 1.0, picture.between(0.90, 0.99))  # varnish
-    return finish(saturated(colour, picture.between(1.1, 1.35)) * warm)
+    return finish(saturated(colour, picture.between(1.2, 1.45)) * warm)
 
 
 def _lit(picture: Picture, height: Field) -> Field:
     """How much a relief of height [0, 1] turns towards a light at the upper left."""
     dx, dy = cv2.Sobel(height, cv2.CV_32F, 1, 0), cv2.Sobel(height, cv2.CV_32F, 0, 1)
     dx += dy
-    dx *= np.float32(0.25 * picture.unit)
-    return np.clip(dx, -0.5, 0.5)
+    dx *= np.float32(0.07 * picture.unit)
+    return np.clip(dx, -0.16, 0.16)
 
 
 def _canvas(picture: Picture) -> Field:
@@ -155,38 +160,39 @@ def _canvas(picture: Picture) -> Field:
     return np.asarray(np.sin(x[:1] * step) * np.cos(y[:, :1] * step))
 
 
-def _strokes(picture: Picture, along: Field) -> np.ndarray:
-    """Paint (S, S, 5) uint8: colour, height and tone of the topmost stroke.
+def _strokes(picture: Picture, along: Field) -> tuple[np.ndarray, np.ndarray]:
+    """Paint (S, S, 4) uint8, colour first, and relief (S, S, 4) uint8, height and tone last, of the topmost strokes.
 
     After A. Hertzmann, 1998: finer brushes only where broader ones would lose something.
     """
     bins = (along * np.float32(BRUSH_DIRECTIONS / (2 * np.pi)) + np.float32(0.5)).astype(np.int64)
-    fine = picture.subject * np.float32(0.45) + picture.detail
-    made = None
-    for brush, least in ((BROAD, None), (MIDDLE, 0.25), (FINE, 0.75)):
-        seen = cv2.GaussianBlur(picture.image, (0, 0), max(0.25 * brush.width * picture.unit, 0.4))
-        call = cv2.convertScaleAbs(fine, alpha=170)
-        layer = _laid(picture, np.dstack([seen, call]), brush, bins)
-        if made is None or least is None:
-            made = layer
-            continue
-        np.copyto(made, layer, where=(layer[..., 5] > least * 170)[..., None])
-    return np.asarray(made)
+    bins[bins == BRUSH_DIRECTIONS] = 0
+    call = cv2.convertScaleAbs(picture.subject * np.float32(0.45) + picture.detail, alpha=170.0)
+    paint, relief = _laid(picture, call, BROAD, bins)
+    for brush, least in ((MIDDLE, 0.25), (FINE, 0.75)):
+        finer, thinner = _laid(picture, call, brush, bins)
+        there = (cv2.extractChannel(finer, 3) > least * 170).view(np.uint8)
+        cv2.copyTo(finer, there, paint)
+        cv2.copyTo(thinner, there, relief)
+    return paint, relief
 
 
-def _laid(picture: Picture, seen: np.ndarray, brush: Brush, bins: np.ndarray) -> np.ndarray:
-    """A full cover of strokes (S, S, 6) uint8: colour, height, tone, and ``seen``'s last channel at their centres."""
+def _laid(picture: Picture, call: np.ndarray, brush: Brush, bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A full cover of strokes: colour with ``call`` at the strokes' centres, and the bytes of :func:`strokes`."""
     tile = strokes(brush, picture.side)
     size = tile.shape[1]
-    shift = picture.rng.integers(0, size, 2)
-    rows, columns = ((np.arange(picture.side) + s) % size for s in shift)
-    places = (rows * size)[:, None] + columns[None] + (bins % BRUSH_DIRECTIONS) * (size * size)
+    rows, columns = ((np.arange(picture.side) + s) % size for s in picture.rng.integers(0, size, 2))
+    places = bins * (size * size)
+    places += (rows * size)[:, None]
+    places += columns
     found = tile.reshape(-1).take(places).view(np.uint8).reshape(picture.side, picture.side, 4)
-    dx, dy, height, tone = cv2.split(found)
     x, y = grid(picture.side)
-    centre = (x + dx - np.float32(128), y + dy - np.float32(128))
-    taken = cv2.remap(seen, *centre, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    return np.dstack([taken[..., :3], height, tone, taken[..., 3]])
+    centre = [start + cv2.extractChannel(found, k) - np.float32(128) for k, start in enumerate((x, y))]
+    seen = cv2.cvtColor(
+        cv2.GaussianBlur(picture.image, (0, 0), max(0.25 * brush.width * picture.unit, 0.4)), cv2.COLOR_RGB2RGBA
+    )
+    cv2.insertChannel(call, seen, 3)
+    return cv2.remap(seen, *centre, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE), found
 
 
 @lru_cache(maxsize=9)
@@ -245,4 +251,4 @@ def _relief(across: np.ndarray, ahead: np.ndarray, own: np.ndarray, rng: np.rand
     left = place.astype(int)
     furrow = bristles[own, left] * (1 - place + left) + bristles[own, left + 1] * (place - left)
     body = np.sqrt(np.clip(1 - across**2, 0, 1))
-    return np.asarray(0.10 + 0.40 * body + 0.35 * furrow * body + 0.15 * np.clip(ahead, -1, 1) ** 3)
+    return np.asarray(0.10 + 0.35 * body + 0.40 * furrow * np.sqrt(body) + 0.15 * np.clip(ahead, -1, 1) ** 3)

@@ -139,8 +139,8 @@ def ridge(field: Field, centre: float, width: float) -> Field:
     """1 where ``field`` is ``centre``, falling as a Gaussian of deviation ``width`` / sqrt(2)."""
     t = field * np.float32(1 / width)
     t -= np.float32(centre / width)
-    t *= t
-    return np.asarray(cv2.exp(np.negative(t, out=t)))
+    t *= -t
+    return np.asarray(cv2.exp(np.maximum(t, np.float32(-20), out=t)))  # denormal numbers would be slow
 
 
 def mix(first: np.ndarray, second: np.ndarray | float, amount: np.ndarray) -> np.ndarray:
@@ -257,14 +257,14 @@ def axis(picture: Picture, reach: float, idle: float) -> Field:
 def drag(field: Field, doubled: Field, pixels: float, rounds: int) -> Field:
     """Average along an :func:`axis`, symmetric (nothing moves); each round reaches 2.5 times as far as the last."""
     x, y = grid(len(field))
+    dx, dy = cv2.polarToCart(np.full_like(doubled, pixels), doubled * np.float32(0.5))
     for _ in range(rounds):
-        dx, dy = cv2.polarToCart(np.full_like(doubled, pixels), doubled * np.float32(0.5))
         ahead = cv2.remap(field, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         behind = cv2.remap(field, x - dx, y - dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         ahead += behind
         ahead += field
         ahead *= np.float32(1 / 3)
-        field, pixels = ahead, pixels * 2.5
+        dx, dy, field = dx * np.float32(2.5), dy * np.float32(2.5), ahead
     return field
 
 
