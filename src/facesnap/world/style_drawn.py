@@ -34,6 +34,8 @@ PAPERS = ((250, 250, 248), (245, 243, 238), (243, 238, 228), (228, 228, 226))
 PAPER_SHARES = (0.35, 0.3, 0.2, 0.15)
 #: Passes of hatching: turn from the first (steps of 180/8 degrees), darkness at which it sets in, strength.
 HATCHING = ((0, 0.10, 0.50), (2, 0.38, 0.55), (5, 0.62, 0.60))
+#: Comic colours are brighter than life: lookup table of luma.
+BRIGHTER = (1 - np.linspace(1, 0, 256) ** 1.25).astype(np.float32)
 
 
 def pencil(picture: Picture) -> np.ndarray:
@@ -154,10 +156,13 @@ def _cels(picture: Picture) -> Planes:
     hard = np.clip((rest - np.float32(0.5)) * np.float32(7) + np.float32(0.5), 0, 1)
     dotted = np.clip((rest - np.float32(0.28)) * np.float32(6) - 2 * _screen(picture), 0, 1)
     whole += np.where(level < 0, dotted, hard)
-    value = np.minimum(np.exp2(whole * np.float32(step) + centre), 1)
+    whole *= np.float32(step)
+    whole += centre
+    whole *= np.float32(np.log(2))
+    value = through(cv2.exp(whole), BRIGHTER)
     chroma = cv2.GaussianBlur(smooth, (0, 0), picture.unit)
     base = planes(chroma)
-    base *= (1 - (1 - value) ** np.float32(1.25)) / np.maximum(luma(base), np.float32(0.02))
+    base *= value / np.maximum(luma(base), np.float32(0.02))
     np.clip(base, 0, 1, out=base)
     return np.clip(saturated(base, picture.between(1.3, 1.55)), 0, 1)
 

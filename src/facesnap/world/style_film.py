@@ -80,7 +80,7 @@ def old_photograph(picture: Picture) -> np.ndarray:
     """An old print: brown, soft, faded towards its edges, stained, scratched, dusty; some with a paper border."""
     grey = stretched(as_film(picture), 0.05, 0.93, 1.5)
     grey = picture.blur(grey, picture.between(0.45, 0.75))
-    grey = grey + np.float32(0.3) * (grey - picture.blur(grey, 6.0))
+    grey = grey + np.float32(0.4) * (grey - picture.blur(grey, 6.0))
     grey *= vignette(picture, picture.between(0.2, 0.7))
     grey = through(grey, curve((0, 0.05), (0.5, picture.between(0.48, 0.56)), (1, 0.93)))
     grey += picture.texture("grain") * np.float32(picture.between(0.02, 0.04))

@@ -25,6 +25,7 @@ from facesnap.world.style_tools import (
     ramp,
     ridge,
     saturated,
+    through,
     tint,
 )
 
@@ -46,8 +47,8 @@ def watercolour(picture: Picture) -> np.ndarray:
     wash = wash + np.float32(0.35) * (grey - picture.blur(grey, 9.0)) * picture.subject
     colour *= np.maximum(wash + np.float32(0.03), 0) / (grey + np.float32(0.03))
     colour = mix(_loose(picture), colour, picture.subject)
-    colour = 1 - (1 - saturated(colour, picture.between(1.25, 1.55))) * np.float32(picture.between(0.76, 0.9))
-    np.clip(colour, 0.03, 0.985, out=colour)
+    thin = (np.linspace(0, 1, 256) ** picture.between(0.68, 0.85) * 0.945 + 0.04).astype(np.float32)
+    colour = np.stack([through(plane, thin) for plane in saturated(colour, picture.between(1.15, 1.4))])
     density, painted = _pigment(picture, wash, clouds, paper)
     drift = picture.texture("clouds") * np.float32(picture.between(0.04, 0.12))  # pigments part: warmer, cooler
     density += np.float32(5.0) * np.minimum(lines(picture, 1.6), np.float32(0.2)) * picture.subject
