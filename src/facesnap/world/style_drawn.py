@@ -94,8 +94,8 @@ def _shading(picture: Picture, along: Field) -> Field:
         strokes = ramp(picture.texture(f"hatch{(first + turn) % DIRECTIONS}"), -0.5, 1.1)
         strokes *= np.clip((dark - np.float32(start)) * np.float32(2.2), 0, 1)
         shade += strokes * np.float32(gain * hatching)
-    strands = drag(picture.texture("grain"), along, 1.1 * picture.unit, 3)
-    strands = np.clip(np.float32(0.62) + np.float32(0.9) * strands, 0, 1.4)
+    strands = drag(picture.texture("grain"), along, 1.5 * picture.unit, 2)
+    strands = np.clip(np.float32(0.62) + np.float32(0.75) * strands, 0, 1.4)
     strands *= np.float32(1.1) * dark + np.float32(0.05)
     return mix(shade, strands, picture.mask(HAIR, soft=1.0))
 
@@ -183,8 +183,9 @@ def _ink(picture: Picture, along: Field) -> Field:
     found += np.float32(0.5) * lines(picture, 4.0)
     found = ramp(drag(found, along, 0.9 * picture.unit, 2), 0.026, 0.058)
     found *= np.float32(0.2) + np.float32(0.8) * picture.subject
-    worn = picture.mask(GLASSES, soft=0.4)
+    worn = (picture.classes == GLASSES).view(np.uint8)
     rims = worn - cv2.erode(worn, np.ones((3, 3), np.uint8), iterations=max(1, round(picture.unit)))
+    rims = picture.blur(rims.astype(np.float32), 0.4)
     np.maximum(found, rims, out=found)
     black = ramp(picture.blur(picture.grey, 0.8), 0.13, 0.07)
     black *= picture.mask(HAIR, CLOTHES, GLASSES)

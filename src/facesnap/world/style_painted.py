@@ -125,14 +125,14 @@ class Brush(NamedTuple):
     length: float
 
 
-BROAD, MIDDLE, FINE = Brush(6.0, 10.0, 30.0), Brush(3.6, 5.0, 15.0), Brush(2.0, 2.4, 7.0)
+BROAD, MIDDLE, FINE = Brush(6.0, 10.0, 30.0), Brush(3.6, 5.0, 15.0), Brush(2.3, 2.5, 7.0)
 
 
 def oil(picture: Picture) -> np.ndarray:
     """Strokes along the forms, broad ones below finer ones; their relief catches the light; canvas shows through."""
     along = axis(picture, 3.0, picture.between(0, np.pi))
     paint, relief = _strokes(picture, along)
-    colour = planes(paint)[:3]
+    colour = planes(paint)
     colour = mix(colour, planes(picture.image), np.float32(0.10) + np.float32(0.5) * picture.detail)
     tone = as_field(cv2.extractChannel(relief, 3)) - np.float32(0.5)
     tone *= np.float32(picture.between(0.16, 0.30)) * (1 - np.float32(0.5) * picture.subject)
@@ -224,9 +224,9 @@ def _tile(brush: Brush, size: int, unit: float, angle: float, rng: np.random.Gen
     thick = max(1, round(brush.width * unit))
     for index, (x0, y0, x1, y1) in enumerate(ends):
         cv2.line(drawn, (x0, y0), (x1, y1), index, thick, cv2.LINE_8, 4)
-    drawn = np.maximum(drawn[edge : edge + size, edge : edge + size], 0)
-    x, y = grid(size)
-    to = copies[drawn] - np.stack([x, y], -1)
+    drawn = drawn[edge : edge + size, edge : edge + size]
+    to = copies[drawn] - np.stack(grid(size), -1)
+    to[drawn < 0] = 0.0  # the rare gap keeps its own colour
     own = number[drawn]
     across = (to[..., 0] * way[own, 1] - to[..., 1] * way[own, 0]) / (0.5 * brush.width * unit)
     ahead = (to[..., 0] * way[own, 0] + to[..., 1] * way[own, 1]) / (half[own] + 0.5 * brush.width * unit)

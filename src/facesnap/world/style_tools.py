@@ -109,14 +109,15 @@ def as_field(pixels: np.ndarray) -> Field:
 
 def planes(image: np.ndarray) -> Planes:
     """(S, S, 3) uint8 to colour planes (3, S, S) in [0, 1]."""
-    return np.stack([as_field(channel) for channel in cv2.split(image)])
+    out = np.empty((3, *image.shape[:2]), np.float32)
+    for k in range(3):
+        np.multiply(cv2.extractChannel(image, k), np.float32(1 / 255), out=out[k])
+    return out
 
 
 def luma(colour: Planes) -> Field:
     """Rec. 601 luma of colour planes."""
-    return np.asarray(
-        colour[0] * np.float32(0.299) + colour[1] * np.float32(0.587) + colour[2] * np.float32(0.114), np.float32
-    )
+    return np.asarray(cv2.scaleAdd(colour[2], 0.114, cv2.addWeighted(colour[0], 0.299, colour[1], 0.587, 0)))
 
 
 def tint(red: float, green: float, blue: float) -> Planes:
