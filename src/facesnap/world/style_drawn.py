@@ -51,7 +51,7 @@ def pencil(picture: Picture) -> np.ndarray:
     np.clip(dark, 0, 1, out=dark)
     paper = np.array(PAPERS[int(picture.rng.choice(len(PAPERS), p=PAPER_SHARES))], np.float32) / 255
     sheet = 1 + np.float32(0.006) * picture.texture("paper")
-    graphite = np.float32(picture.between(0.10, 0.20))
+    graphite = picture.between(0.10, 0.20)
     return finish(np.stack([mix(sheet * tone, graphite, dark) for tone in paper]))
 
 
@@ -66,7 +66,7 @@ def _sketch_tone(picture: Picture) -> Field:
     tone += np.float32(0.7) * (tone - picture.blur(tone, 8.0))
     middle = float(np.searchsorted(shares, 0.5 * shares[-1])) / 255
     middle = float(np.clip(0.8 * (middle - low) / max(high - low, 0.25) + 0.2 * middle, 0.12, 0.7))
-    power = min(np.log(0.62) / np.log(middle), 0.8)  # the middle tone becomes a light grey at the darkest
+    power = min(np.log(0.62) / np.log(middle), 0.95)  # the middle tone becomes a light grey at the darkest
     return through(tone, (np.linspace(0, 1, 256) ** power).astype(np.float32))
 
 
@@ -108,7 +108,7 @@ def _contours(picture: Picture, along: Field) -> Field:
     found *= np.float32(0.25) + np.float32(0.75) * picture.subject
     pressure = np.clip(np.float32(0.56) + np.float32(0.25) * picture.texture("clouds"), 0.2, 0.85)
     pressure *= picture.boundaries(1.0)
-    return np.maximum(found, pressure) + np.float32(0.3) * np.minimum(found, pressure)
+    return np.asarray(np.maximum(found, pressure) + np.float32(0.3) * np.minimum(found, pressure))
 
 
 def comic(picture: Picture) -> np.ndarray:
@@ -164,7 +164,7 @@ def _cels(picture: Picture) -> Planes:
     base = planes(chroma)
     base *= value / np.maximum(luma(base), np.float32(0.02))
     np.clip(base, 0, 1, out=base)
-    return np.clip(saturated(base, picture.between(1.3, 1.55)), 0, 1)
+    return np.asarray(np.clip(saturated(base, picture.between(1.3, 1.55)), 0, 1))
 
 
 def _medians(picture: Picture, pixels: np.ndarray) -> Field:
@@ -190,4 +190,4 @@ def _ink(picture: Picture, along: Field) -> Field:
     black = ramp(picture.blur(picture.grey, 0.8), 0.13, 0.07)
     black *= picture.mask(HAIR, CLOTHES, GLASSES)
     np.maximum(found, black, out=found)
-    return np.minimum(np.maximum(found, np.float32(1.2) * picture.boundaries(2.6)), 1)
+    return np.asarray(np.minimum(np.maximum(found, np.float32(1.2) * picture.boundaries(2.6)), 1))

@@ -77,11 +77,11 @@ def _loose(picture: Picture) -> Planes:
     """The background as one wet wash: its colours alone, run together and lightened."""
     small = cv2.resize(picture.image, (64, 64), interpolation=cv2.INTER_AREA)
     ground = cv2.resize(1 - picture.subject, (64, 64), interpolation=cv2.INTER_AREA) ** 2
-    far = np.array(cv2.mean(small, (ground > 0.5).view(np.uint8))[:3], np.float32) / 255
+    far = np.array(cv2.mean(small, (ground > 0.5).view(np.uint8))[:3], np.float32) * np.float32(1 / 255)
     weight = cv2.GaussianBlur(ground, (0, 0), 3.0) + np.float32(0.01)
     spread = cv2.GaussianBlur(small * (ground / 255)[..., None], (0, 0), 3.0) + np.float32(0.01) * far
-    spread = 1 - (1 - spread / weight[..., None]) * np.float32(0.75)
-    return np.stack([cv2.resize(plane, (picture.side,) * 2) for plane in cv2.split(spread)])
+    light = 1 - (1 - spread / weight[..., None]) * np.float32(0.75)
+    return np.stack([cv2.resize(plane, (picture.side,) * 2) for plane in cv2.split(light)])
 
 
 def _pigment(picture: Picture, wash: Field, clouds: Field, paper: Field) -> tuple[Field, Field]:
@@ -148,10 +148,10 @@ def oil(picture: Picture) -> np.ndarray:
 
 def _lit(picture: Picture, height: Field) -> Field:
     """How much a relief of height [0, 1] turns towards a light at the upper left."""
-    dx, dy = cv2.Sobel(height, cv2.CV_32F, 1, 0), cv2.Sobel(height, cv2.CV_32F, 0, 1)
-    dx += dy
-    dx *= np.float32(0.07 * picture.unit)
-    return np.clip(dx, -0.16, 0.16)
+    slope: Field = cv2.Sobel(height, cv2.CV_32F, 1, 0)
+    slope += cv2.Sobel(height, cv2.CV_32F, 0, 1)
+    slope *= np.float32(0.07 * picture.unit)
+    return np.asarray(np.clip(slope, -0.16, 0.16))
 
 
 def _canvas(picture: Picture) -> Field:
@@ -188,12 +188,12 @@ def _laid(picture: Picture, call: np.ndarray, brush: Brush, bins: np.ndarray) ->
     places += columns
     found = tile.reshape(-1).take(places).view(np.uint8).reshape(picture.side, picture.side, 4)
     x, y = grid(picture.side)
-    centre = [start + cv2.extractChannel(found, k) - np.float32(128) for k, start in enumerate((x, y))]
-    seen = cv2.cvtColor(
-        cv2.GaussianBlur(picture.image, (0, 0), max(0.25 * brush.width * picture.unit, 0.4)), cv2.COLOR_RGB2RGBA
-    )
+    x, y = x + cv2.extractChannel(found, 0) - np.float32(128), y + cv2.extractChannel(found, 1) - np.float32(128)
+    seen = cv2.GaussianBlur(picture.image, (0, 0), max(0.25 * brush.width * picture.unit, 0.4))
+    seen = cv2.cvtColor(seen, cv2.COLOR_RGB2RGBA)
     cv2.insertChannel(call, seen, 3)
-    return cv2.remap(seen, *centre, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE), found
+    taken = cv2.remap(seen, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(taken), found
 
 
 @lru_cache(maxsize=9)

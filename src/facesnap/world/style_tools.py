@@ -72,7 +72,7 @@ class Picture:
         """Distance to the nearest side of the picture, in units."""
         x, y = grid(self.side)
         last = np.float32(self.side - 1)
-        return np.minimum(np.minimum(x, last - x), np.minimum(y, last - y)) * np.float32(1 / self.unit)
+        return np.asarray(np.minimum(np.minimum(x, last - x), np.minimum(y, last - y)) * np.float32(1 / self.unit))
 
     def boundaries(self, width: float) -> Field:
         """1 on borders between classes, ``width`` units wide, softened; glasses count as skin."""
@@ -86,7 +86,7 @@ class Picture:
     def detail(self) -> Field:
         """1 where the person has fine things: eyes, brows, mouth, glasses."""
         fine = np.abs(self.grey - self.blur(self.grey, 2.2))
-        return ramp(self.blur(fine, 2.0), 0.012, 0.045) * self.subject
+        return np.asarray(ramp(self.blur(fine, 2.0), 0.012, 0.045) * self.subject)
 
 
 def blur(field: Field, pixels: float) -> Field:
@@ -104,7 +104,7 @@ def blur(field: Field, pixels: float) -> Field:
 
 def as_field(pixels: np.ndarray) -> Field:
     """(S, S) uint8 to [0, 1]."""
-    return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
+    return np.asarray(np.multiply(pixels, np.float32(1 / 255), dtype=np.float32))
 
 
 def planes(image: np.ndarray) -> Planes:
@@ -149,7 +149,7 @@ def mix(first: np.ndarray, second: np.ndarray | float, amount: np.ndarray) -> np
     out = np.subtract(second, first, dtype=np.float32)
     out *= amount
     out += first
-    return out
+    return np.asarray(out)
 
 
 def saturated(colour: Planes, amount: float) -> Planes:
@@ -185,7 +185,7 @@ def curve(*points: tuple[float, float]) -> Field:
     u = (t - x[i]) / h
     rise = y[i] * (2 * u**3 - 3 * u**2 + 1) + y[i + 1] * (3 * u**2 - 2 * u**3)
     bend = h * (slopes[i] * (u**3 - 2 * u**2 + u) + slopes[i + 1] * (u**3 - u**2))
-    return np.clip(rise + bend, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(rise + bend, 0, 1).astype(np.float32))
 
 
 # --- textures -----------------------------------------------------------------------------------------------------
@@ -248,8 +248,9 @@ def axis(picture: Picture, reach: float, idle: float) -> Field:
     gx, gy = cv2.Sobel(half, cv2.CV_32F, 1, 0), cv2.Sobel(half, cv2.CV_32F, 0, 1)
     gradient = cv2.merge([gy * gy - gx * gx, -2 * gx * gy])
     smooth = blur(gradient, reach * unit) + np.float32(0.08) * blur(gradient, 6 * reach * unit)
-    smooth = cv2.resize(smooth, (side, side), interpolation=cv2.INTER_LINEAR)
-    across, along = cv2.split(smooth)
+    full = cv2.resize(smooth, (side, side), interpolation=cv2.INTER_LINEAR)
+    across: Field = cv2.extractChannel(full, 0)
+    along: Field = cv2.extractChannel(full, 1)
     across += np.float32(1e-4 * np.cos(2 * idle))
     along += np.float32(1e-4 * np.sin(2 * idle))
     return np.asarray(cv2.phase(across, along))
@@ -260,8 +261,8 @@ def drag(field: Field, doubled: Field, pixels: float, rounds: int) -> Field:
     x, y = grid(len(field))
     dx, dy = cv2.polarToCart(np.full_like(doubled, pixels), doubled * np.float32(0.5))
     for _ in range(rounds):
-        ahead = cv2.remap(field, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        behind = cv2.remap(field, x - dx, y - dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        ahead: Field = cv2.remap(field, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        behind: Field = cv2.remap(field, x - dx, y - dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
         ahead += behind
         ahead += field
         ahead *= np.float32(1 / 3)
@@ -276,7 +277,7 @@ def facets(image: np.ndarray, radius: int) -> np.ndarray:
     """
     window = (2 * (radius // 2) + 1,) * 2
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    spread = cv2.blur(grey * grey, window, borderType=cv2.BORDER_REPLICATE)
+    spread: Field = cv2.blur(grey * grey, window, borderType=cv2.BORDER_REPLICATE)
     spread -= cv2.blur(grey, window, borderType=cv2.BORDER_REPLICATE) ** 2
     mean = cv2.blur(image, window, borderType=cv2.BORDER_REPLICATE)
     mean, spread = (cv2.copyMakeBorder(a, *(radius,) * 4, cv2.BORDER_REPLICATE) for a in (mean, spread))
@@ -299,4 +300,4 @@ def lines(picture: Picture, width: float) -> Field:
     dark = picture.blur(grey, width * 0.9)
     dark *= np.float32(0.97)
     dark -= picture.blur(grey, width * 0.5)
-    return np.maximum(dark, 0, out=dark)
+    return np.asarray(np.maximum(dark, 0, out=dark))
