@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facesnap.core.errors import UsageError
-from facesnap.world import style_painted, style_tools
+from facesnap.world import style_strokes, style_textures
 from facesnap.world.styles import STYLES, apply_style
 
 FILTERS = [style for style in STYLES if style != "photo"]
@@ -66,8 +66,8 @@ def test_follows_from_its_arguments_alone(style):
     image, classes = portrait(128)
     first = apply_style(image, classes, style, 5)
     other = apply_style(image, classes, style, 6)
-    style_tools.texture.cache_clear()
-    style_painted.strokes.cache_clear()
+    style_textures.texture.cache_clear()
+    style_strokes.strokes.cache_clear()
     assert np.array_equal(apply_style(image, classes, style, 5), first)
     assert np.abs(other.astype(int) - first).mean() > 1, "seeds vary a style"
     assert np.abs(first.astype(int) - image).mean() > 5, "and no style leaves the picture alone"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facesnap.world.style_textures import DIRECTIONS, grid
 from facesnap.world.style_tools import (
     BACKGROUND,
     CLOTHES,
-    DIRECTIONS,
     GLASSES,
     HAIR,
     Field,
@@ -18,7 +18,6 @@ from facesnap.world.style_tools import (
     drag,
     facets,
     finish,
-    grid,
     lines,
     luma,
     mix,
@@ -94,8 +93,8 @@ def _shading(picture: Picture, along: Field) -> Field:
         strokes = ramp(picture.texture(f"hatch{(first + turn) % DIRECTIONS}"), -0.5, 1.1)
         strokes *= np.clip((dark - np.float32(start)) * np.float32(2.2), 0, 1)
         shade += strokes * np.float32(gain * hatching)
-    strands = drag(picture.texture("grain"), along, 1.5 * picture.unit, 2)
-    strands = np.clip(np.float32(0.62) + np.float32(0.75) * strands, 0, 1.4)
+    strands = drag(picture.texture("grain"), along, 1.1 * picture.unit, 3)
+    strands = np.clip(np.float32(0.62) + np.float32(0.9) * strands, 0, 1.4)
     strands *= np.float32(1.1) * dark + np.float32(0.05)
     return mix(shade, strands, picture.mask(HAIR, soft=1.0))
 
@@ -114,7 +113,9 @@ def _contours(picture: Picture, along: Field) -> Field:
 def comic(picture: Picture) -> np.ndarray:
     """Ink outlines, flat colours in steps of light, halftone dots where a shade turns; some as a framed panel."""
     page = tint(0.99, 0.975, 0.94) if picture.rng.random() < 0.6 else tint(1, 1, 1)
-    colour = _cels(picture)
+    screen = _screen(picture)
+    colour = _cels(picture, screen)
+    _backdrop(picture, colour, screen)
     colour *= page
     ink = _ink(picture, axis(picture, 2.0, 0.8))
     margin, gutter = picture.margin(), picture.between(3.0, 6.5)
@@ -143,7 +144,7 @@ def _screen(picture: Picture) -> Field:
     return np.asarray(wave)
 
 
-def _cels(picture: Picture) -> Planes:
+def _cels(picture: Picture, screen: Field) -> Planes:
     """Flat colours: luma goes in steps about its class's median, so that light and dark skin both get their shades."""
     smooth = facets(picture.image, max(2, round(2.2 * picture.unit)))
     pixels = cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY)
@@ -154,7 +155,7 @@ def _cels(picture: Picture) -> Planes:
     whole = np.floor(level)
     rest = level - whole
     hard = np.clip((rest - np.float32(0.5)) * np.float32(7) + np.float32(0.5), 0, 1)
-    dotted = np.clip((rest - np.float32(0.28)) * np.float32(6) - 2 * _screen(picture), 0, 1)
+    dotted = np.clip((rest - np.float32(0.28)) * np.float32(6) - 2 * screen, 0, 1)
     whole += np.where(level < 0, dotted, hard)
     whole *= np.float32(step)
     whole += centre
@@ -165,6 +166,28 @@ def _cels(picture: Picture) -> Planes:
     base *= value / np.maximum(luma(base), np.float32(0.02))
     np.clip(base, 0, 1, out=base)
     return np.asarray(np.clip(saturated(base, picture.between(1.3, 1.55)), 0, 1))
+
+
+def _backdrop(picture: Picture, colour: Planes, screen: Field) -> None:
+    """The background in a handful of flat colours; some with rays from behind the head, some with printed dots."""
+    ground, here = 1 - picture.subject, (picture.classes == BACKGROUND).view(np.uint8)
+    for plane in colour:
+        own = np.float32(cv2.mean(plane, here)[0])  # steps about the mean: a plain background keeps its colour
+        level = (plane - own) * np.float32(4) + np.float32(0.5)
+        whole = np.floor(level)
+        whole += ramp(level - whole, 0.42, 0.58)
+        plane += (whole * np.float32(0.25) + own - plane) * ground
+    kind = picture.rng.random()
+    if kind < 0.25:
+        x, y = grid(picture.side)
+        middle = np.array([picture.between(0.45, 0.55), picture.between(0.38, 0.46)], np.float32) * picture.side
+        angle = cv2.phase(x - middle[0], y - middle[1])
+        rays = np.sin(angle * np.float32(picture.rng.integers(9, 15)))
+        colour *= 1 - np.float32(0.16) * ramp(rays, -0.12, 0.12) * ground
+    elif kind < 0.6:
+        y = grid(picture.side)[1] * np.float32(1 / picture.side)
+        grown = (y if picture.rng.random() < 0.5 else 1 - y) * np.float32(0.75) - np.float32(0.05)
+        colour *= 1 - np.float32(0.2) * ramp(grown - screen, -0.08, 0.08) * ground
 
 
 def _medians(picture: Picture, pixels: np.ndarray) -> Field:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facesnap.world.style_textures import grid
 from facesnap.world.style_tools import (
     Field,
     Picture,
@@ -12,7 +13,6 @@ from facesnap.world.style_tools import (
     as_field,
     curve,
     finish,
-    grid,
     mix,
     planes,
     ramp,
