@@ -84,8 +84,9 @@ def _pigment(picture: Picture, wash: Field, clouds: Field, paper: Field) -> tupl
     ground = 1 - picture.blur(picture.subject, 1.2)
     swell, blooms = picture.texture("swell"), picture.texture("clouds")
     tape = picture.margin() + np.float32(0.5) * picture.texture("blotch")
-    tape -= np.float32(picture.between(3.0, 12.0) if picture.rng.random() < 0.55 else -9.0)
-    if picture.rng.random() < 0.65:  # a loose wash about the head, clothes left unfinished
+    loosely, taped = picture.rng.random(2) < (0.65, 0.55)
+    tape -= np.float32(picture.between(3.0, 12.0) if taped or not loosely else -9.0)  # some white paper always
+    if loosely:  # a wash about the head, clothes left unfinished
         free = np.clip(ground + picture.mask(CLOTHES, soft=3.0) * _below(picture), 0, 1)
         near = picture.blur(picture.subject, 24.0)
         reach = np.float32(picture.between(35, 65)) * near
