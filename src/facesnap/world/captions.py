@@ -23,7 +23,8 @@ _OPENINGS = {
     "black and white": ("a black and white photo of a person", "a black-and-white portrait of a person",
                         "a monochrome portrait of a person"),
     "old photograph": ("an old photograph of a person", "a vintage photo of a person", "a faded old photo of a person"),
-    "neon": ("a neon portrait of a person", "a photo of a person in a neon-lit street", "a portrait of a person in neon colours"),
+    "neon": ("a neon portrait of a person", "a photo of a person in a neon-lit street",
+             "a portrait of a person in neon colours"),
 }  # fmt: skip
 _MOOD = {
     "smile": ("smiling", "with a smile"), "laugh": ("laughing", "laughing happily"),
@@ -31,13 +32,15 @@ _MOOD = {
     "anger": ("looking angry", "with an angry expression"), "talk": ("talking", "speaking"),
     "wink": ("winking", "with a wink"),
     "blink": ("with closed eyes", "eyes closed"),
-    "pout": ("pouting", "with pursed lips"), "grimace": ("grimacing", "pulling a face"), "neutral": ("with a neutral expression", "with a calm face"),
+    "pout": ("pouting", "with pursed lips"), "grimace": ("grimacing", "pulling a face"),
+    "neutral": ("with a neutral expression", "with a calm face"),
 }  # fmt: skip
 _LIGHT = {
     "soft": ("in soft light", "in soft studio light"), "left": ("lit from the left", "with light from the left"),
     "right": ("lit from the right", "with light from the right"), "top": ("lit from above", "in light from above"),
     "back": ("lit from behind", "with backlight"), "dramatic": ("in dramatic light", "with hard shadows"),
-    "neon": ("in neon light", "lit by neon lights"), "warm": ("in warm light", "in warm evening light"), "cold": ("in cold light", "in cold blue light"),
+    "neon": ("in neon light", "lit by neon lights"), "warm": ("in warm light", "in warm evening light"),
+    "cold": ("in cold light", "in cold blue light"),
 }  # fmt: skip
 _SKIN = {
     "very pale": "very pale skin", "pale": "pale skin", "fair": "fair skin", "olive": "olive skin", "tan": "tan skin",

@@ -23,6 +23,7 @@ from facesnap.world.makeup import bake_uniforms, beard_hairs, beard_uniforms, in
 from facesnap.world.masks import beard_roots, scalp_height
 from facesnap.world.palette import GLASSES, linear
 from facesnap.world.scene import Scene
+from facesnap.world.styles import apply_style
 
 #: Number by which inner.frag knows a part.
 INNER_PARTS = {"socket": 1, "eye_l": 2, "eye_r": 2, "lash": 3, "mouth": 4, "gums": 5, "teeth": 6}
@@ -113,6 +114,7 @@ class Renderer:
         camera, posed = conditions.camera(self.size), marks @ rotation.T
         hidden = np.stack([hidden_landmarks(posed, camera, self.size, drawn) for drawn in (bare, dressed)])
         labels = labels_of(person, conditions, rotation, marks, hidden, self.size)
+        image = apply_style(image, segmentation, conditions.style, conditions.background_seed)
         return Render(image, segmentation, labels)
 
     def _place(self, c: Conditions, rotation: np.ndarray, shaped: Shaped, surroundings: np.ndarray) -> None:
