@@ -26,7 +26,7 @@ HELP_LIMIT = 0.5  # seconds
 COMMANDS = [
     *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["doctor"], ["demo"], ["evaluate"]),
     *(["world", "render"], ["world", "sheet"], ["world", "check"], ["world", "stats"], ["world", "fetch"]),
-    ["mini", "train"],
+    *(["world", "recognise"], ["mini", "train"]),
 ]
 
 

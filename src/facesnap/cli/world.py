@@ -173,3 +173,23 @@ def _say_who_reads(target: Path, cached: Path) -> None:
     if (Path(named) if named else cached).absolute() != target.absolute():
         told = f"FACESNAP_ICT_FACEKIT is {named}" if named else f"it looks at {cached}"
         console.note(f"the world doesn't read this file, {told}: set FACESNAP_ICT_FACEKIT={target}")
+
+
+@app.command("recognise")
+def recognise(
+    train: Annotated[Path, typer.Option("--train", help="Folder of a split's shards: the people to learn.")],
+    test: Annotated[Path, typer.Option("--test", help="Folder of another split's shards: the people to ask about.")],
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="Folder for the figures and the network.")],
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of training.")] = 3000,
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Budget; run again to go on.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    seed: Seed = 0,
+) -> None:
+    """Measure whether people are distinct and constant: train a face recogniser, ask it about others."""
+    console.check_folder(output)
+    require_all({"pydantic": "train", "webdataset": "train"})
+    from facesnap.evaluation.recognise import recognise as measure
+    from facesnap.evaluation.recognise import table
+
+    found = measure(train, test, output, steps=steps, minutes=minutes, device=device, seed=seed, say=console.say)
+    print(table(found))
