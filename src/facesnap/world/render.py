@@ -134,7 +134,7 @@ class Renderer:
         scene.parts["shadow"].render()
         hair = scene.hair(c.hair_style, c.hair_variant)
         if hair is not None:
-            hair.depth.render(vertices=hair.depth.vertices // 12 * 6)  # half the strands shade as much
+            hair.depth.render()
         scene.set("u_shadow_pass", False)
 
     def _draw(
@@ -153,7 +153,7 @@ class Renderer:
         scene.parts["skin"].render()  # first: it hides the far half of the hair from shading
         scene.gl.enable_only(moderngl.DEPTH_TEST)
         hair = scene.hair(c.hair_style, c.hair_variant)
-        scene.set("u_shine", 0.22)
+        scene.set("u_shine", 0.5)
         if hair is not None:
             hair.shaded.render()
         self._draw_inner(person, vertices, eyes)

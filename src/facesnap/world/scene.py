@@ -67,8 +67,10 @@ class Scene:
         self._hair: dict[tuple[str, int], HairArrays | None] = {}
 
     def _program(self, vertex: str, fragment: str) -> moderngl.Program:
-        lit = fragment not in ("depth.frag", "background.frag")
+        hairy = vertex in ("hair.vert", "beard.vert")  # lit per vertex: their fragments are many and small
+        lit = fragment not in ("depth.frag", "background.frag", "hair.frag")
         before = ("common.glsl",) if vertex != "background.vert" else ()
+        before += ("light.glsl", "hair_light.glsl") * hairy
         return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment))
 
     def _make_textures(self) -> None:
@@ -151,11 +153,15 @@ class Scene:
         if key not in self._hair:
             ribbons = grow(self.head, style, variant)
             buffer = self.gl.buffer(ribbons.vertices.tobytes()) if len(ribbons.vertices) else None
-            index = self.gl.buffer(ribbons.indices.tobytes()) if buffer else None
             fields = (("in_position", 3), ("in_tangent", 4), ("in_strand", 4))
             made = [
-                self.gl.vertex_array(program, [(buffer, *_layout(program, fields))], index_buffer=index)
-                for program in (self.programs["hair"], self.programs["hair_depth"])
+                self.gl.vertex_array(
+                    program, [(buffer, *_layout(program, fields))], index_buffer=self.gl.buffer(index.tobytes())
+                )
+                for program, index in (
+                    (self.programs["hair"], ribbons.indices),
+                    (self.programs["hair_depth"], ribbons.shadow_indices),
+                )
                 if buffer
             ]
             self._hair[key] = HairArrays(*made) if made else None
