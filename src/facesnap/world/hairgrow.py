@@ -114,6 +114,8 @@ def march(
     noise = rng.normal(0, style.mess, (count, 3))
     step = (length / style.segments)[:, None]
     thick = style.volume * np.where(bangs, 0.5, 1.0) * (0.15 + 0.85 * smooth(0.0, 4.5, height))
+    if style.cut is None and style.flow != "out":
+        thick = thick * (0.3 + 0.7 * on_top(style, roots))  # crops lie close at the sides
     flat = 0.06 + 0.05 * layer
     p, direction = roots + normals * 0.02, normals * style.lift
     points = [p]
@@ -177,7 +179,7 @@ def barber(style: Style, paths: np.ndarray, rng: np.random.Generator) -> np.ndar
         over |= y < style.cut + 1.6 * (ragged**2) * (1.0 if not style.curl else 2.5)
     over[:, 0] = False
     first = np.where(over.any(axis=1), over.argmax(axis=1) - ragged[:, 0] * 0.6, points - 1.0)
-    place = np.linspace(0, 1, points)[None] * np.maximum(first, 0.6)[:, None]
+    place = np.linspace(0, 1, (style.drawn or style.segments) + 1)[None] * np.maximum(first, 0.6)[:, None]
     cell = np.minimum(place.astype(int), points - 2)
     part = (place - cell)[..., None]
     row = np.arange(count)[:, None]

@@ -17,7 +17,8 @@ class Style:
     sides: float | None = None  #: at sides and back, faded from the top; None = as on top
     nape: float | None = None  #: just above the neck; None = as at the sides
     strands: int = 2600
-    segments: int = 8
+    segments: int = 8  #: steps in which it grows
+    drawn: int = 0  #: segments that are drawn; 0 = all
     width: float = 0.075  #: half width of a strand
     lift: float = 0.3  #: how much strands leave along the normal
     flow: str = "crop"  #: crop, forward, back, part, fall, out, tie, rows
@@ -58,7 +59,7 @@ def variant_of(name: str, variant: int) -> tuple[Style, bool]:
 STYLES: dict[str, Style] = {
     "bald": Style(length=0.0, strands=0, cover=0.0),
     "buzz cut": Style(
-        length=0.55, sides=0.3, nape=0.2, strands=2600, segments=2, width=0.045, lift=1.2, gravity=0.0, volume=0.4,
+        length=0.5, sides=0.3, nape=0.2, strands=4200, segments=1, width=0.04, lift=1.2, gravity=0.0, volume=0.4,
         clump=0.0, mess=0.3, hem=0.0, cover=0.86, fade=0.35, other={"length": 0.8, "fade": 0.75, "cover": 0.9},
     ),
     "short": Style(
@@ -95,26 +96,26 @@ STYLES: dict[str, Style] = {
         other={"volume": 2.6, "length": 3.2, "fade": 0.3},
     ),
     "bob": Style(
-        length=21.0, strands=2700, segments=13, lift=0.35, flow="part", part=0.6, gravity=0.75, volume=1.7, clumps=170,
+        length=21.0, strands=2700, segments=13, drawn=9, lift=0.35, flow="part", part=0.6, gravity=0.75, volume=1.7, clumps=170,
         clump=0.5, mess=0.06, ends=0.35, cut=-6.5, ears=True, other={"part": 3.2, "cut": -4.6, "volume": 2.3},
     ),
     "fringe bob": Style(
-        length=20.0, strands=2900, segments=13, lift=0.35, flow="part", part=0.0, gravity=0.75, volume=1.6, clumps=190,
+        length=20.0, strands=2800, segments=13, drawn=9, lift=0.35, flow="part", part=0.0, gravity=0.75, volume=1.6, clumps=190,
         clump=0.45, mess=0.06, ends=0.3, cut=-6.0, bangs=8.0, fringe=3.6, ears=True,
         other={"cut": -8.0, "fringe": 3.0, "curl": 0.35, "turns": 2.5, "wave": True, "volume": 2.0},
     ),
     "long straight": Style(
-        length=40.0, strands=2700, segments=16, lift=0.25, flow="part", part=0.0, gravity=0.8, volume=1.4, clumps=150,
+        length=40.0, strands=2500, segments=16, drawn=10, lift=0.25, flow="part", part=0.0, gravity=0.8, volume=1.4, clumps=150,
         clump=0.6, mess=0.05, cut=-21.0, ears=True, drape=0.12,
         other={"part": 2.8, "drape": -0.45, "cut": -17.0},
     ),
     "long wavy": Style(
-        length=38.0, strands=2500, segments=20, lift=0.4, flow="part", part=1.8, gravity=0.7, volume=2.3, clumps=130,
+        length=38.0, strands=2000, segments=18, width=0.09, lift=0.4, flow="part", part=1.8, gravity=0.7, volume=2.3, clumps=130,
         clump=0.8, mess=0.08, curl=0.75, turns=4.0, wave=True, cut=-18.0, ears=True,
         other={"part": -0.2, "cut": -13.0, "curl": 0.5, "turns": 5.0, "bangs": 0.0, "drape": -0.3},
     ),
     "long curly": Style(
-        length=32.0, strands=1900, segments=26, width=0.085, lift=0.6, flow="part", part=1.2, gravity=0.55, volume=3.6,
+        length=32.0, strands=1600, segments=24, width=0.085, lift=0.6, flow="part", part=1.2, gravity=0.55, volume=3.6,
         clumps=230, clump=0.88, mess=0.2, curl=0.62, turns=6.0, cut=-14.0, ears=True,
         other={"cut": -8.0, "volume": 4.4, "part": -1.5, "curl": 0.5},
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from facesnap.world.characters import Conditions, Person
-from facesnap.world.hairstyles import STYLES
+from facesnap.world.hairstyles import variant_of
 from facesnap.world.masks import BeardRoots
 from facesnap.world.palette import DYED_HAIR, LIPSTICK, linear
 
@@ -18,10 +18,11 @@ BEARD_COVER = {"none": (0.0, 0.0), "stubble": (0.45, 0.5), "moustache": (0.0, 0.
 def skin_uniforms(person: Person, c: Conditions) -> dict[str, Any]:
     """Uniforms of skin.frag."""
     painted = c.lipstick != "none"
+    style, _ = variant_of(c.hair_style, c.hair_variant)
     return {
         "u_lip": linear(LIPSTICK[c.lipstick] if painted else person.lip), "u_lip_gloss": 0.3 if painted else 0.12,
         "u_brow": linear(person.brow), "u_brow_shape": (person.brow_thickness, person.brow_density),
-        "u_scalp_cover": STYLES[c.hair_style].cover, "u_hairline": 0.0,
+        "u_scalp_cover": style.cover, "u_recede": style.recede, "u_fade": style.fade,
         "u_beard": linear(beard_colour(person, c)) * 0.6, "u_beard_cover": BEARD_COVER[c.beard],
         "u_marks": (person.blush, person.freckles, person.age, person.bags),
         "u_person": person.noise, "u_moles": person.moles.T,

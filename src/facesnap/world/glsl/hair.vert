@@ -14,6 +14,9 @@ void main() {
     gl_Position = clip(p + side * in_strand.x * (u_shadow_pass ? 1.8 : 1.0));
     v_side = in_tangent.w;
     if (u_shadow_pass) return;
+    vec3 off = p - posed(u_carry * vec4(0.0, 5.7, -9.0, 1.0), 0.0);
+    float before = dot(off, view);
+    if (before < -1.0 && dot(off, off) - before * before < 42.0) gl_Position.z = 2.0 * gl_Position.w;   // behind the skull: beyond the far plane
     vec3 from_axis = in_position - vec3(0.0, min(in_position.y, 5.0), -9.0);
     vec3 n = normalize(posed_direction(from_axis, body) + 0.35 * side);
     vec3 albedo = u_hair * in_strand.y;

@@ -11,7 +11,8 @@ uniform vec3 u_brow;
 uniform vec2 u_brow_shape;     // thickness, density
 uniform vec3 u_hair;
 uniform float u_scalp_cover;   // undercoat of hair: 0 bald .. 1
-uniform float u_hairline;      // cm the hairline is moved up
+uniform float u_recede;        // cm by which the hairline has moved up at the temples (hairgrow.receded)
+uniform float u_fade;          // how much the undercoat thins towards sides and nape
 uniform vec3 u_beard;          // colour
 uniform vec2 u_beard_cover;    // beard, moustache density
 uniform vec4 u_marks;          // blush, freckles, age, bags
@@ -48,9 +49,14 @@ void main() {
     skin = mix(skin, u_brow, brow * u_brow_shape.y);
     gloss *= 1.0 - brow;
     // undercoats of hair and beard
-    float hair = smoothstep(0.0, 1.0, v_scalp - u_hairline + 1.4 * (fine.b - 0.5)) * u_scalp_cover;
     float grain = texture(u_noise, rest * 1.1).g;
-    skin = mix(skin, u_hair * (0.55 + 0.5 * grain), hair);
+    float side = abs(rest.x);
+    float temples = exp(-(side - 5.0) * (side - 5.0) / 4.84) + 0.35 * exp(-side * side / 16.0);
+    float above = v_scalp - u_recede * temples * smoothstep(0.0, 4.0, rest.z);
+    float hair = smoothstep(-0.1, 1.5, above + 0.5 * (fine.b - 0.5)) * u_scalp_cover;
+    hair *= 1.0 - u_fade * smoothstep(9.0, 1.0, rest.y) * (1.0 - 0.5 * smoothstep(0.0, 4.0, above));
+    hair = clamp(hair * (1.0 + 0.9 * (grain - 0.5) * (1.0 - hair)), 0.0, 1.0);   // single roots where it is thin
+    skin = mix(skin, u_hair * (0.6 + 0.4 * grain), hair);
     float beard = max(a.a * u_beard_cover.x, b.a * u_beard_cover.y) * front;
     beard *= smoothstep(0.05, 0.3, a.r + 0.25 * (fine.g - 0.5)) * (0.75 + 0.5 * grain);
     skin = mix(skin, u_beard, clamp(beard, 0.0, 0.96));
