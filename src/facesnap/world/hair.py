@@ -76,17 +76,23 @@ def grow(head: HeadModel, name: str, variant: int) -> Ribbons:
 def _loose(head: HeadModel, style: Style, body: Body, rng: np.random.Generator) -> Strands:
     """Hair that falls free, or in ropes."""
     roots, normals, height = scatter_roots(head, style, style.strands, rng)
-    layer = rng.uniform(0.0, 1.0, len(roots)) ** (0.6 if style.flow == "out" else 0.8)
+    layer = rng.uniform(0.0, 1.0, len(roots)) ** (0.5 if style.flow == "out" else 0.8)
+    if style.cut is not None:  # what is rooted high falls over what is rooted low
+        layer = 0.3 * layer + 0.7 * smooth(0.0, 13.5, roots[:, 1])
     beneath = np.arange(len(roots)) < BENEATH * len(roots) * (not style.twist)
     layer = np.where(beneath, layer * 0.3, layer)
     paths = march(style, body, roots, normals, layer, lengths(style, roots, height), height, rng)
-    paths = barber(style, paths, rng)
+    coiled = style.cut is None and style.curl > 0  # coils are cut as they lie
+    if not coiled:
+        paths = barber(style, paths, rng)
     if style.twist:
         return _ropes(paths, style, layer, rng)
     leader = np.arange(len(paths))
     if style.clump:
         paths, leader = gather(style, paths, rng)
     paths = _drawn_part(style, curled(style, paths, leader, rng), rng)
+    if coiled:
+        paths = barber(style, paths, rng)
     return _strands(paths, style, layer, beneath, leader, height, rng)
 
 
@@ -110,8 +116,9 @@ def _strands(
     """Width, brightness and openness of loose strands: thin at root and tip, darker inside and at the roots."""
     count, points, _ = paths.shape
     t = np.linspace(0, 1, points)[None]
-    each = np.where(beneath, 2.6, rng.uniform(0.7, 1.25, count)) * (0.5 + 0.5 * smooth(0.1, 1.5, height))
-    width = style.width * each[:, None] * (0.55 + 0.45 * smooth(0.0, 0.15, t)) * (1 - 0.8 * t**3)
+    root = 0.9 if style.cut is not None or style.flow == "tie" else 0.5  # combed hair covers its roots
+    each = np.where(beneath, 2.6, rng.uniform(0.7, 1.25, count)) * (root + (1 - root) * smooth(0.1, 1.5, height))
+    width = style.width * each[:, None] * (root + (1 - root) * smooth(0.0, 0.15, t)) * (1 - 0.8 * t**3)
     lock = rng.normal(1.0, 0.10, count)[leader]
     tint = lock * rng.normal(1.0, 0.12, count) * np.where(beneath, 0.8, 1.0)
     brightness = np.clip(tint, 0.6, 1.5)[:, None] * (0.88 + 0.2 * t)

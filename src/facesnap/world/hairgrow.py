@@ -45,8 +45,9 @@ def scatter_roots(head: HeadModel, style: Style, count: int, rng: np.random.Gene
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normal, axis=1)
     tries = int(count * 1.25)
-    place = (np.arange(tries) + rng.uniform(0, 1, tries)) / tries  # one in every equal share of the area
-    chosen = np.searchsorted(np.cumsum(area) / area.sum(), place)
+    share = area * _density(style, corners.mean(axis=1))
+    place = (np.arange(tries) + rng.uniform(0, 1, tries)) / tries  # one in every equal share
+    chosen = np.searchsorted(np.cumsum(share) / share.sum(), place)
     chosen = np.minimum(chosen, len(corners) - 1)
     bary = rng.dirichlet((1.0, 1.0, 1.0), tries)
     roots = (corners[chosen] * bary[:, :, None]).sum(axis=1)
@@ -56,6 +57,22 @@ def scatter_roots(head: HeadModel, style: Style, count: int, rng: np.random.Gene
     kept = np.flatnonzero(height > edge)[:]
     kept = kept[rng.permutation(len(kept))[:count]]
     return roots[kept], normal[chosen[kept]] / area[chosen[kept], None], height[kept]
+
+
+def _density(style: Style, p: np.ndarray) -> np.ndarray:
+    """Relative density (N,) of roots at points (N, 3): more along a parting and where a fringe grows."""
+    density = np.ones(len(p))
+    if style.cut is not None and style.part is not None:
+        along = smooth(7.0, 10.0, p[:, 1]) * smooth(-7.0, -3.0, p[:, 2])
+        density += 2.5 * along * np.exp(-(((p[:, 0] - style.part) / 1.2) ** 2))
+    if style.bangs:
+        density += 2.0 * _over_forehead(p)
+    return density
+
+
+def _over_forehead(roots: np.ndarray) -> np.ndarray:
+    """Whether hair rooted at points (N, 3) belongs to a fringe."""
+    return np.asarray((np.abs(roots[:, 0]) < 6.0) & (roots[:, 2] > 4.4 + 0.35 * np.abs(roots[:, 0])))
 
 
 def on_top(style: Style, roots: np.ndarray) -> np.ndarray:
@@ -109,7 +126,7 @@ def march(
     side = np.where(roots[:, 0] + rng.normal(0, 0.12, count) > part, 1.0, -1.0)
     bangs = np.zeros(count, bool)
     if style.bangs:
-        bangs = (np.abs(roots[:, 0]) < 6.0) & (roots[:, 2] > 5.2 + 0.3 * np.abs(roots[:, 0]))
+        bangs = _over_forehead(roots)
         length = np.where(bangs, np.minimum(length, style.bangs), length)
     noise = rng.normal(0, style.mess, (count, 3))
     step = (length / style.segments)[:, None]
@@ -131,12 +148,19 @@ def march(
         inwards = -style.ends * unit(p * [1, 0, 1]) * smooth(0.75, 1.0, np.full((count, 1), t))
         direction = unit(direction + share * wanted + weight + inwards * hanging)
         p = p + direction * step
-        low = flat + layer * thick * min(1.0, 0.25 + t * (2.5 if style.cut else 1.4))
+        low = flat + layer * thick * min(1.0, 0.2 + 1.5 * t)
         free = p[:, 1] < 3.0 if style.cut is not None else np.zeros(count, bool)
-        p = body.between(p, low, np.where(free, 99.0, low + 0.25 + 0.3 * thick))
+        p = body.between(p, low, np.where(free, 99.0, low + (0.25 if style.flow == "out" else 0.25 + 0.3 * thick)))
         p = _beside_face(style, p, bangs)
         points.append(p)
-    return np.stack(points, axis=1)
+    return _soothed(np.stack(points, axis=1), style.segments // 5)
+
+
+def _soothed(paths: np.ndarray, times: int) -> np.ndarray:
+    """Take the kinks out of courses (N, P, 3) that pushing has bent."""
+    for _ in range(times):
+        paths[:, 1:-1] = 0.5 * paths[:, 1:-1] + 0.25 * (paths[:, :-2] + paths[:, 2:])
+    return paths
 
 
 def _combed(style: Style, p: np.ndarray, side: np.ndarray, bangs: np.ndarray) -> np.ndarray:
@@ -197,6 +221,8 @@ def gather(style: Style, paths: np.ndarray, rng: np.random.Generator) -> tuple[n
     loose = rng.random(count) < 0.04
     pull = style.clump * np.where(loose, 0.15, rng.uniform(0.75, 1.0, count))
     t = np.linspace(0, 1, points)
+    if style.bangs:
+        pull = pull * np.where(_over_forehead(paths[:, 0]), 0.45, 1.0)
     share = pull[:, None] * smooth(0.0, 0.9, t)[None]
     return np.asarray(paths + share[..., None] * (paths[leader] - paths)), leader
 

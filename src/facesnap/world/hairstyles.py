@@ -59,7 +59,7 @@ def variant_of(name: str, variant: int) -> tuple[Style, bool]:
 STYLES: dict[str, Style] = {
     "bald": Style(length=0.0, strands=0, cover=0.0),
     "buzz cut": Style(
-        length=0.5, sides=0.3, nape=0.2, strands=4200, segments=1, width=0.04, lift=1.2, gravity=0.0, volume=0.4,
+        length=0.5, sides=0.3, nape=0.2, strands=4200, segments=1, width=0.04, lift=0.7, gravity=0.0, volume=0.4,
         clump=0.0, mess=0.3, hem=0.0, cover=0.86, fade=0.35, other={"length": 0.8, "fade": 0.75, "cover": 0.9},
     ),
     "short": Style(
@@ -91,8 +91,8 @@ STYLES: dict[str, Style] = {
         other={"length": 5.0, "sides": 1.6, "nape": 0.7, "volume": 2.8, "fringe": 1.9, "fade": 0.4},
     ),
     "afro": Style(
-        length=6.0, strands=2600, segments=12, width=0.07, lift=2.0, flow="out", gravity=0.0, volume=5.0, clumps=900,
-        clump=0.55, mess=0.5, curl=0.34, turns=2.6, fringe=0.6, hem=0.8, start=0.45, ears=True,
+        length=7.5, strands=2800, segments=12, width=0.07, lift=2.0, flow="out", gravity=0.0, volume=5.0, clumps=900,
+        clump=0.45, mess=0.45, curl=0.36, turns=2.8, fringe=0.5, hem=0.5, start=0.5, ears=True,
         other={"volume": 2.6, "length": 3.2, "fade": 0.3},
     ),
     "bob": Style(
@@ -115,9 +115,9 @@ STYLES: dict[str, Style] = {
         other={"part": -0.2, "cut": -13.0, "curl": 0.5, "turns": 5.0, "bangs": 0.0, "drape": -0.3},
     ),
     "long curly": Style(
-        length=32.0, strands=1600, segments=24, width=0.085, lift=0.6, flow="part", part=1.2, gravity=0.55, volume=3.6,
-        clumps=230, clump=0.88, mess=0.2, curl=0.62, turns=6.0, cut=-14.0, ears=True,
-        other={"cut": -8.0, "volume": 4.4, "part": -1.5, "curl": 0.5},
+        length=32.0, strands=1500, segments=26, width=0.085, lift=0.6, flow="part", part=1.2, gravity=0.55, volume=2.8,
+        clumps=230, clump=0.88, mess=0.16, curl=0.6, turns=4.4, cut=-14.0, ears=True,
+        other={"cut": -8.0, "volume": 3.4, "part": -1.5, "curl": 0.5},
     ),
     "bun": Style(
         length=1.0, strands=2600, segments=9, lift=0.1, flow="tie", gravity=0.0, volume=0.35, clumps=150, clump=0.35,
@@ -139,6 +139,6 @@ STYLES: dict[str, Style] = {
     ),
     "cornrows": Style(
         length=1.0, strands=13, segments=44, width=0.21, flow="rows", volume=0.25, clump=0.0, mess=0.0, twist=3,
-        curl=0.2, turns=15.0, cover=0.62, hem=0.2, tail=5.0, other={"strands": 9, "width": 0.26, "curl": 0.26, "tail": 0.0},
+        curl=0.2, turns=15.0, cover=0.35, hem=0.2, tail=5.0, other={"strands": 9, "width": 0.26, "curl": 0.26, "tail": 0.0},
     ),
 }  # fmt: skip
