@@ -123,7 +123,7 @@ def _strands(
     tint = lock * rng.normal(1.0, 0.12, count) * np.where(beneath, 0.8, 1.0)
     brightness = np.clip(tint, 0.6, 1.5)[:, None] * (0.88 + 0.2 * t)
     dense = min(1.0, style.volume / 1.5)  # in a thin coat light reaches everything
-    depth = 1 - dense * np.where(beneath, 0.75, 0.55 * (1 - layer))
+    depth = 1 - dense * np.where(beneath, 0.6, 0.5 * (1 - layer))
     openness = depth[:, None] * (1 - 0.3 * dense * smooth(0.3, 0.0, t))
     return Strands(paths, width, brightness, openness, rng.uniform(0, 1, count))
 

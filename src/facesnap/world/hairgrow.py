@@ -72,7 +72,7 @@ def _density(style: Style, p: np.ndarray) -> np.ndarray:
 
 def _over_forehead(roots: np.ndarray) -> np.ndarray:
     """Whether hair rooted at points (N, 3) belongs to a fringe."""
-    return np.asarray((np.abs(roots[:, 0]) < 6.0) & (roots[:, 2] > 4.4 + 0.35 * np.abs(roots[:, 0])))
+    return np.asarray((np.abs(roots[:, 0]) < 6.8) & (roots[:, 2] > 4.2 + 0.3 * np.abs(roots[:, 0])))
 
 
 def on_top(style: Style, roots: np.ndarray) -> np.ndarray:
@@ -148,7 +148,8 @@ def march(
         inwards = -style.ends * unit(p * [1, 0, 1]) * smooth(0.75, 1.0, np.full((count, 1), t))
         direction = unit(direction + share * wanted + weight + inwards * hanging)
         p = p + direction * step
-        low = flat + layer * thick * min(1.0, 0.2 + 1.5 * t)
+        risen = np.minimum(1.0, 0.08 + t * length / 10.0) if style.cut is not None else min(1.0, 0.2 + 1.5 * t)
+        low = flat + layer * thick * risen
         free = p[:, 1] < 3.0 if style.cut is not None else np.zeros(count, bool)
         p = body.between(p, low, np.where(free, 99.0, low + (0.25 if style.flow == "out" else 0.25 + 0.3 * thick)))
         p = _beside_face(style, p, bangs)

@@ -92,7 +92,7 @@ STYLES: dict[str, Style] = {
     ),
     "afro": Style(
         length=7.5, strands=2800, segments=12, width=0.07, lift=2.0, flow="out", gravity=0.0, volume=5.0, clumps=900,
-        clump=0.45, mess=0.45, curl=0.36, turns=2.8, fringe=0.5, hem=0.5, start=0.5, ears=True,
+        clump=0.45, mess=0.45, curl=0.36, turns=2.8, fringe=0.5, hem=0.1, start=0.5, ears=True,
         other={"volume": 2.6, "length": 3.2, "fade": 0.3},
     ),
     "bob": Style(

@@ -12,6 +12,7 @@ import numpy as np
 
 from facesnap.core.types import rotation_matrix
 from facesnap.world import background
+from facesnap.world.beards import GROWN, STRANDS, beard_hairs, beard_roots, beard_uniforms
 from facesnap.world.characters import Conditions, Person
 from facesnap.world.clothes import GARMENTS
 from facesnap.world.eyes import turn_eyes
@@ -19,8 +20,8 @@ from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
 from facesnap.world.labels import labels_of
 from facesnap.world.lights import set_up
-from facesnap.world.makeup import beard_hairs, beard_uniforms, inner_uniforms, skin_uniforms
-from facesnap.world.masks import beard_roots, scalp_height
+from facesnap.world.makeup import inner_uniforms, skin_uniforms
+from facesnap.world.masks import scalp_height
 from facesnap.world.palette import GLASSES, linear
 from facesnap.world.scene import Scene
 
@@ -31,7 +32,6 @@ BEHIND_LIPS, LIPS_APART = ("mouth", "gums", "teeth"), 0.1
 #: Shares of the head's yaw, pitch and roll that the torso follows, about the base of the neck.
 BODY_TURN = (0.45, 0.15, 0.1)
 NECK = np.array([0.0, -12.0, 0.0]) - HEAD_ORIGIN
-BEARD_STRANDS = 2600
 REMEMBERED_PEOPLE = 4
 
 
@@ -68,8 +68,8 @@ class Renderer:
         self.size, self.samples = size, samples
         self.head = load_head()
         self.scene = Scene(self.head, size * samples)
-        self.roots = beard_roots(self.head, BEARD_STRANDS)
-        self.root_buffer, self.beard_array = self.scene.beard_array(BEARD_STRANDS)
+        self.roots = beard_roots(self.head, STRANDS)
+        self.root_buffer, self.beard_array = self.scene.beard_array(STRANDS)
         skin = self.head.part_vertices["skin"]
         height = scalp_height(self.head.mean[skin] + HEAD_ORIGIN)
         self.scalp = skin[height > -1.0][::4]
@@ -158,8 +158,8 @@ class Renderer:
             hair.shaded.render()
         self._draw_inner(person, vertices, eyes)
         self._draw_clothes(c)
-        if c.beard in ("moustache", "full beard"):
-            hairs = beard_hairs(self.roots, c.beard, vertices, normals)
+        if c.beard in GROWN:
+            hairs = beard_hairs(self.roots, c.beard, vertices, normals, c.hair_variant)
             self.root_buffer.write(hairs.tobytes())
             scene.set_all(beard_uniforms(person, c))
             self.beard_array.render(instances=len(hairs))

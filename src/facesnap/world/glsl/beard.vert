@@ -2,7 +2,7 @@
 in vec3 in_corner;      // along 0..1, side -1/+1, unused
 in vec3 in_root;
 in vec3 in_direction;   // cm, root to tip
-in vec2 in_kind;        // brightness, bend
+in vec2 in_kind;        // brightness, the hair's own shade
 uniform float u_width;
 out vec3 v_colour;
 out float v_side;

@@ -14,7 +14,7 @@ uniform float u_scalp_cover;   // undercoat of hair: 0 bald .. 1
 uniform float u_recede;        // cm by which the hairline has moved up at the temples (hairgrow.receded)
 uniform float u_fade;          // how much the undercoat thins towards sides and nape
 uniform vec3 u_beard;          // colour
-uniform vec2 u_beard_cover;    // beard, moustache density
+uniform vec4 u_beard_cover;    // density on cheeks and jaw, upper lip, chin; share that single roots make up (stubble)
 uniform vec4 u_marks;          // blush, freckles, age, bags
 uniform vec4 u_moles[3];
 uniform vec3 u_person;         // noise offset
@@ -56,10 +56,13 @@ void main() {
     float hair = smoothstep(-0.1, 1.5, above + 0.5 * (fine.b - 0.5)) * u_scalp_cover;
     hair *= 1.0 - u_fade * smoothstep(9.0, 1.0, rest.y) * (1.0 - 0.5 * smoothstep(0.0, 4.0, above));
     hair = clamp(hair * (1.0 + 0.9 * (grain - 0.5) * (1.0 - hair)), 0.0, 1.0);   // single roots where it is thin
-    skin = mix(skin, u_hair * (0.6 + 0.4 * grain), hair);
-    float beard = max(a.a * u_beard_cover.x, b.a * u_beard_cover.y) * front;
-    beard *= smoothstep(0.05, 0.3, a.r + 0.25 * (fine.g - 0.5)) * (0.75 + 0.5 * grain);
-    skin = mix(skin, u_beard, clamp(beard, 0.0, 0.96));
+    skin = mix(skin, u_hair * (0.5 + 0.35 * grain), hair);
+    float chin = smoothstep(3.4, 2.4, side) * smoothstep(-2.2, -3.2, rest.y) * smoothstep(6.5, 8.0, rest.z);
+    float jaw = smoothstep(2.2, 3.8, rest.z - 0.9 * max(-5.5 - rest.y, 0.0));
+    float beard = max(a.a * jaw * max(u_beard_cover.x, chin * u_beard_cover.z), b.a * u_beard_cover.y);
+    float roots = smoothstep(0.35, 0.75, texture(u_noise, rest * vec3(1.7, 1.1, 1.7) + u_person).a);
+    beard *= smoothstep(0.08, 0.35, a.r) * mix(0.9 + 0.2 * grain, 0.35 + 1.1 * roots, u_beard_cover.w);
+    skin = mix(skin, u_beard, clamp(beard, 0.0, 0.95));
     gloss *= 1.0 - max(hair, beard) * 0.8;
     vec3 n = normalize(v_normal + 0.10 * (vec3(fine.r, fine.g, fine.b) - 0.5));
     if (!gl_FrontFacing) n = -n;
