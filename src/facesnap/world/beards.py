@@ -36,7 +36,7 @@ KINDS: dict[str, Beard] = {
     "moustache": Beard((0.0, 0.85, 0.0), lip=0.66, lift=0.4, width=0.065),
     "goatee": Beard((0.0, 0.80, 0.90), lip=0.5, chin=0.9, lift=0.4),
     "short beard": Beard((0.88, 0.84, 0.90), dots=0.25, cheeks=0.34, lip=0.36, chin=0.42, lift=0.3, width=0.045),
-    "full beard": Beard((0.97, 0.88, 0.97), cheeks=0.85, lip=0.62, chin=1.7, lift=0.5, width=0.06),
+    "full beard": Beard((0.97, 0.88, 0.97), cheeks=0.85, lip=0.62, chin=1.4, lift=0.5, width=0.06),
 }
 #: Names that captions use, and those of them that have hairs.
 BEARDS = tuple(KINDS)

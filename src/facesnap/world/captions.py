@@ -71,7 +71,15 @@ def _worn(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
     """Beard, glasses, make-up: phrases that follow "with"."""
     found = []
     if a["beard"] != "none":
-        found.append({"stubble": "stubble", "moustache": "a moustache", "goatee": "a goatee", "short beard": "a short beard", "full beard": "a full beard"}[a["beard"]])
+        found.append(
+            {
+                "stubble": "stubble",
+                "moustache": "a moustache",
+                "goatee": "a goatee",
+                "short beard": "a short beard",
+                "full beard": "a full beard",
+            }[a["beard"]]
+        )
     if a["glasses"] == "sunglasses":
         found.append("sunglasses")
     elif a["glasses"] != "none":

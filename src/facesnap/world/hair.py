@@ -79,11 +79,11 @@ def _loose(head: HeadModel, style: Style, body: Body, rng: np.random.Generator) 
     layer = rng.uniform(0.0, 1.0, len(roots)) ** (0.5 if style.flow == "out" else 0.8)
     if style.cut is not None:  # what is rooted high falls over what is rooted low
         layer = 0.3 * layer + 0.7 * smooth(0.0, 13.5, roots[:, 1])
-    beneath = np.arange(len(roots)) < BENEATH * len(roots) * (not style.twist)
+    beneath = (np.arange(len(roots)) < BENEATH * len(roots) * (not style.twist)) & (height > 0.8)
     layer = np.where(beneath, layer * 0.3, layer)
     paths = march(style, body, roots, normals, layer, lengths(style, roots, height), height, rng)
-    coiled = style.cut is None and style.curl > 0  # coils are cut as they lie
-    if not coiled:
+    flowing = style.cut is not None  # flowing hair is cut before it gathers to points, a crop as it lies
+    if flowing:
         paths = barber(style, paths, rng)
     if style.twist:
         return _ropes(paths, style, layer, rng)
@@ -91,7 +91,7 @@ def _loose(head: HeadModel, style: Style, body: Body, rng: np.random.Generator) 
     if style.clump:
         paths, leader = gather(style, paths, rng)
     paths = _drawn_part(style, curled(style, paths, leader, rng), rng)
-    if coiled:
+    if not flowing:
         paths = barber(style, paths, rng)
     return _strands(paths, style, layer, beneath, leader, height, rng)
 
@@ -116,16 +116,16 @@ def _strands(
     """Width, brightness and openness of loose strands: thin at root and tip, darker inside and at the roots."""
     count, points, _ = paths.shape
     t = np.linspace(0, 1, points)[None]
-    root = 0.9 if style.cut is not None or style.flow == "tie" else 0.5  # combed hair covers its roots
+    root = 0.9 if style.cut is not None else 0.65 if style.flow == "tie" else 0.5  # fallen hair covers its roots
     each = np.where(beneath, 2.6, rng.uniform(0.7, 1.25, count)) * (root + (1 - root) * smooth(0.1, 1.5, height))
     width = style.width * each[:, None] * (root + (1 - root) * smooth(0.0, 0.15, t)) * (1 - 0.8 * t**3)
-    lock = rng.normal(1.0, 0.10, count)[leader]
+    lock = rng.normal(1.0, 0.10, (count,))[leader]
     tint = lock * rng.normal(1.0, 0.12, count) * np.where(beneath, 0.8, 1.0)
     brightness = np.clip(tint, 0.6, 1.5)[:, None] * (0.88 + 0.2 * t)
     dense = min(1.0, style.volume / 1.5)  # in a thin coat light reaches everything
-    depth = 1 - dense * np.where(beneath, 0.6, 0.5 * (1 - layer))
+    depth = np.asarray(1 - dense * np.where(beneath, 0.6, 0.5 * (1 - layer)))
     openness = depth[:, None] * (1 - 0.3 * dense * smooth(0.3, 0.0, t))
-    return Strands(paths, width, brightness, openness, rng.uniform(0, 1, count))
+    return Strands(paths, width, brightness, openness, rng.uniform(0, 1, (count,)))
 
 
 def _ropes(courses: np.ndarray, style: Style, layer: np.ndarray, rng: np.random.Generator) -> Strands:
@@ -144,8 +144,10 @@ def _ropes(courses: np.ndarray, style: Style, layer: np.ndarray, rng: np.random.
 def _tied(head: HeadModel, style: Style, body: Body, rng: np.random.Generator) -> list[Strands]:
     """Hair drawn tight to a tie, with its bun or tail."""
     roots, _, height = scatter_roots(head, style, style.strands, rng)
+    over_ear = (roots[:, 1] < 5.2) & (roots[:, 2] > -2.6)  # too short to tie, and the ear is in the way
+    roots, height = roots[~over_ear], height[~over_ear]
     layer = rng.uniform(0, 1, len(roots))
-    beneath = np.arange(len(roots)) < BENEATH * len(roots)
+    beneath = (np.arange(len(roots)) < BENEATH * len(roots)) & (height > 1.5)
     paths = tied(style, body, roots, layer, rng)
     paths, leader = gather(style, paths, rng)
     sets = [_strands(paths, style, layer, beneath, leader, height, rng)]

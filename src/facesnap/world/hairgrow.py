@@ -54,7 +54,7 @@ def scatter_roots(head: HeadModel, style: Style, count: int, rng: np.random.Gene
     height = scalp_height(roots) - receded(roots, style.recede)
     turn = np.radians(azimuth(roots))
     edge = 0.18 * np.sin(9 * turn + 1.0) + 0.14 * np.sin(23 * turn + 2.0) + rng.exponential(0.35, tries)
-    kept = np.flatnonzero(height > edge)[:]
+    kept = np.flatnonzero(height > edge)
     kept = kept[rng.permutation(len(kept))[:count]]
     return roots[kept], normal[chosen[kept]] / area[chosen[kept], None], height[kept]
 
@@ -107,9 +107,10 @@ def flow(style: Style, p: np.ndarray, side: np.ndarray) -> np.ndarray:
     if style.flow == "part":
         ahead = smooth(-6.0, 1.0, p[:, 2])[:, None]
         across = np.stack([side, zero, -0.55 + zero], 1)
+        behind = np.stack([0.12 * p[:, 0], zero - 0.3, zero - 1.0], 1)
         short = style.cut is None  # parted crops fall as crops do at the sides
         fallen = away * 0.6 + down if short else down + 0.25 * np.stack([side, zero, zero], 1)
-        return unit((across * ahead + away * (1 - ahead)) * (1 - low) + fallen * low)
+        return unit((across * ahead + behind * (1 - ahead)) * (1 - low) + fallen * low)
     return unit(away * (1 - 0.5 * low) + down * low)
 
 
@@ -133,7 +134,7 @@ def march(
     thick = style.volume * np.where(bangs, 0.5, 1.0) * (0.15 + 0.85 * smooth(0.0, 4.5, height))
     if style.cut is None and style.flow != "out":
         thick = thick * (0.3 + 0.7 * on_top(style, roots))  # crops lie close at the sides
-    flat = 0.06 + 0.05 * layer
+    flat = 0.06 + 0.05 * layer if style.cut is None else 0.2 + 0.1 * layer  # skulls differ from the affine fit
     p, direction = roots + normals * 0.02, normals * style.lift
     points = [p]
     for k in range(style.segments):
@@ -149,7 +150,9 @@ def march(
         direction = unit(direction + share * wanted + weight + inwards * hanging)
         p = p + direction * step
         risen = np.minimum(1.0, 0.08 + t * length / 10.0) if style.cut is not None else min(1.0, 0.2 + 1.5 * t)
-        low = flat + layer * thick * risen
+        if style.cut is not None:  # flowing hair lies flat on the crown; over the forehead a fringe keeps off the skin
+            risen = risen * (1 - 0.7 * smooth(0.55, 0.95, normal[:, 1]))
+        low = flat + layer * thick * risen + np.where(bangs, 0.3 * t, 0.0)
         free = p[:, 1] < 3.0 if style.cut is not None else np.zeros(count, bool)
         p = body.between(p, low, np.where(free, 99.0, low + (0.25 if style.flow == "out" else 0.25 + 0.3 * thick)))
         p = _beside_face(style, p, bangs)
@@ -190,7 +193,7 @@ def barber(style: Style, paths: np.ndarray, rng: np.random.Generator) -> np.ndar
     """Cut strands (N, S + 1, 3) where they would hang over forehead, ears or neck, or at the cut's height."""
     count, points, _ = paths.shape
     turn, y = np.abs(azimuth(paths)), paths[..., 1]
-    above = scalp_height(paths * [1, 1, 1]) - receded(paths, style.recede)
+    above = scalp_height(paths) - receded(paths, style.recede)
     ragged = rng.uniform(0.0, 1.0, (count, 1))
     front = np.where(turn < 52, 1.0, 0.0)
     if style.cut is None:
@@ -239,7 +242,13 @@ def curled(style: Style, paths: np.ndarray, leader: np.ndarray, rng: np.random.G
     across = unit(np.cross(tangent, unit(paths - CRANIUM * [1, 0, 1])))
     outward = np.cross(across, tangent)
     t = np.linspace(0, 1, points)[None]
-    angle = 6.283 * (own[:, :1] + t * style.turns * (0.75 + 0.5 * own[:, 1:2]))
+    if style.wave:  # neighbouring locks swing at the same height
+        pace = style.turns / style.length * (0.9 + 0.2 * own[:, 1:2])
+        angle = 6.283 * (0.45 * own[:, :1] - pace * paths[..., 1] + 0.04 * paths[..., 2])
+    else:
+        angle = 6.283 * (own[:, :1] + t * style.turns * (0.75 + 0.5 * own[:, 1:2]))
     radius = style.curl * (0.7 + 0.6 * own[:, 2:3]) * smooth(0.02, 0.35 if style.wave else 0.15, t)
+    if style.bangs:
+        radius = radius * np.where(_over_forehead(paths[:, 0]), 0.3, 1.0)[:, None]
     out = 0.35 * np.sin(angle + 1.0) if style.wave else np.sin(angle)
     return np.asarray(paths + radius[..., None] * (np.cos(angle)[..., None] * across + out[..., None] * outward))

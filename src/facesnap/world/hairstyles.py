@@ -91,28 +91,33 @@ STYLES: dict[str, Style] = {
         other={"length": 5.0, "sides": 1.6, "nape": 0.7, "volume": 2.8, "fringe": 1.9, "fade": 0.4},
     ),
     "afro": Style(
-        length=7.5, strands=2800, segments=12, width=0.07, lift=2.0, flow="out", gravity=0.0, volume=5.0, clumps=900,
+        length=7.5, nape=3.0, strands=2800, segments=12, width=0.07, lift=2.0, flow="out", gravity=0.0, volume=5.0,
+        clumps=900,
         clump=0.45, mess=0.45, curl=0.36, turns=2.8, fringe=0.5, hem=0.1, start=0.5, ears=True,
         other={"volume": 2.6, "length": 3.2, "fade": 0.3},
     ),
     "bob": Style(
-        length=21.0, strands=2700, segments=13, drawn=9, lift=0.35, flow="part", part=0.6, gravity=0.75, volume=1.7, clumps=170,
+        length=21.0, strands=2700, segments=13, drawn=9, lift=0.35, flow="part", part=0.6, gravity=0.75, volume=1.7,
+        clumps=170,
         clump=0.5, mess=0.06, ends=0.35, cut=-6.5, ears=True, other={"part": 3.2, "cut": -4.6, "volume": 2.3},
     ),
     "fringe bob": Style(
-        length=20.0, strands=2800, segments=13, drawn=9, lift=0.35, flow="part", part=0.0, gravity=0.75, volume=1.6, clumps=190,
+        length=20.0, strands=2800, segments=13, drawn=9, lift=0.35, flow="part", part=0.0, gravity=0.75, volume=1.6,
+        clumps=190,
         clump=0.45, mess=0.06, ends=0.3, cut=-6.0, bangs=8.0, fringe=3.6, ears=True,
         other={"cut": -8.0, "fringe": 3.0, "curl": 0.35, "turns": 2.5, "wave": True, "volume": 2.0},
     ),
     "long straight": Style(
-        length=40.0, strands=2500, segments=16, drawn=10, lift=0.25, flow="part", part=0.0, gravity=0.8, volume=1.4, clumps=150,
+        length=40.0, strands=2500, segments=16, drawn=10, lift=0.25, flow="part", part=0.0, gravity=0.8, volume=1.4,
+        clumps=150,
         clump=0.6, mess=0.05, cut=-21.0, ears=True, drape=0.12,
         other={"part": 2.8, "drape": -0.45, "cut": -17.0},
     ),
     "long wavy": Style(
-        length=38.0, strands=2000, segments=18, width=0.09, lift=0.4, flow="part", part=1.8, gravity=0.7, volume=2.3, clumps=130,
-        clump=0.8, mess=0.08, curl=0.75, turns=4.0, wave=True, cut=-18.0, ears=True,
-        other={"part": -0.2, "cut": -13.0, "curl": 0.5, "turns": 5.0, "bangs": 0.0, "drape": -0.3},
+        length=38.0, strands=2000, segments=18, width=0.09, lift=0.4, flow="part", part=1.8, gravity=0.7, volume=2.3,
+        clumps=130,
+        clump=0.8, mess=0.08, curl=0.8, turns=5.5, wave=True, cut=-18.0, ears=True,
+        other={"part": -0.2, "cut": -13.0, "curl": 0.65, "turns": 7.0, "drape": -0.3},
     ),
     "long curly": Style(
         length=32.0, strands=1500, segments=26, width=0.085, lift=0.6, flow="part", part=1.2, gravity=0.55, volume=2.8,
@@ -121,7 +126,7 @@ STYLES: dict[str, Style] = {
     ),
     "bun": Style(
         length=1.0, strands=2600, segments=9, lift=0.1, flow="tie", gravity=0.0, volume=0.35, clumps=150, clump=0.35,
-        mess=0.03, fringe=0.0, bun=2.9, tie=(10.6, -8.6), ears=False, other={"tie": (15.6, -2.6), "bun": 2.6},
+        mess=0.03, fringe=0.0, bun=2.9, tie=(10.6, -8.6), ears=False, other={"tie": (13.9, -3.0), "bun": 2.6},
     ),
     "ponytail": Style(
         length=1.0, strands=2300, segments=9, lift=0.1, flow="tie", gravity=0.0, volume=0.4, clumps=150, clump=0.35,
@@ -139,6 +144,7 @@ STYLES: dict[str, Style] = {
     ),
     "cornrows": Style(
         length=1.0, strands=13, segments=44, width=0.21, flow="rows", volume=0.25, clump=0.0, mess=0.0, twist=3,
-        curl=0.2, turns=15.0, cover=0.35, hem=0.2, tail=5.0, other={"strands": 9, "width": 0.26, "curl": 0.26, "tail": 0.0},
+        curl=0.2, turns=15.0, cover=0.35, hem=0.2, tail=5.0, other={"strands": 10, "width": 0.26, "curl": 0.26,
+        "tail": 0.0},
     ),
 }  # fmt: skip

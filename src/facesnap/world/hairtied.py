@@ -28,7 +28,7 @@ def tied(style: Style, body: Body, roots: np.ndarray, layer: np.ndarray, rng: np
     for t in (np.arange(style.segments) + 1) / style.segments:
         toward = (np.sin((1 - t) * angle)[:, None] * a + np.sin(t * angle)[:, None] * b) / np.sin(angle)[:, None]
         p = CRANIUM + toward * (radius * (1 - t) + np.linalg.norm(end, axis=1) * t)[:, None] + wander * t * (1 - t)
-        low = 0.06 + layer * style.volume * min(1.0, 4 * t)
+        low = 0.12 + layer * style.volume * min(1.0, 4 * t)
         points.append(body.between(body.between(p, low, low + 0.08), low, low + (0.08 if t < 0.9 else 0.6)))
     return np.stack(points, axis=1)
 
@@ -66,8 +66,8 @@ def tail(style: Style, body: Body, rng: np.random.Generator, count: int = 620, p
     return np.stack(found, axis=1)
 
 
-def plaited(paths: np.ndarray, style: Style, body: Body | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Split courses (N, P, 3) into ``style.twist`` ribbons each: (N * twist, P, 3), and how far out each lies (., P)."""
+def plaited(paths: np.ndarray, style: Style) -> tuple[np.ndarray, np.ndarray]:
+    """Ribbons (N * twist, P, 3) that courses (N, P, 3) are twisted from, and how far out they lie (N * twist, P)."""
     tangent = unit(np.gradient(paths, axis=1))
     outward = unit(paths - CRANIUM * [1, 0, 1] - np.array([0.0, 1.0, 0.0]) * np.minimum(paths[..., 1:2], 5.0))
     across = unit(np.cross(tangent, outward))

@@ -9,7 +9,7 @@ import numpy as np
 from facesnap.world.beards import beard_colour, beard_cover
 from facesnap.world.characters import Conditions, Person
 from facesnap.world.hairstyles import variant_of
-from facesnap.world.palette import DYED_HAIR, LIPSTICK, linear
+from facesnap.world.palette import LIPSTICK, linear
 
 
 def skin_uniforms(person: Person, c: Conditions) -> dict[str, Any]:

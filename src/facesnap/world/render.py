@@ -72,7 +72,7 @@ class Renderer:
         self.root_buffer, self.beard_array = self.scene.beard_array(STRANDS)
         skin = self.head.part_vertices["skin"]
         height = scalp_height(self.head.mean[skin] + HEAD_ORIGIN)
-        self.scalp = skin[height > -1.0][::4]
+        self.scalp = skin[height > -2.9][::4]
         marks = self.head.landmarks  # brows, bridge, eyes, and the ends of the jaw beside the ears
         self.eye_area = np.concatenate([marks[17:31], marks[36:52], marks[[0, 1, 15, 16, 0, 16]]])
         self.people: OrderedDict[tuple[int, int], Shaped] = OrderedDict()

@@ -69,7 +69,7 @@ class Scene:
     def _program(self, vertex: str, fragment: str) -> moderngl.Program:
         hairy = vertex in ("hair.vert", "beard.vert")  # lit per vertex: their fragments are many and small
         lit = fragment not in ("depth.frag", "background.frag", "hair.frag")
-        before = ("common.glsl",) if vertex != "background.vert" else ()
+        before: tuple[str, ...] = ("common.glsl",) if vertex != "background.vert" else ()
         before += ("light.glsl", "hair_light.glsl") * hairy
         return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment))
 
