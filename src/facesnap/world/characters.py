@@ -187,14 +187,23 @@ def _clipped(rng: np.random.Generator, deviation: float, limit: float) -> float:
 
 def _grooming(rng: np.random.Generator, leaning: float) -> tuple[str, str, str]:
     """Hair style, beard and lipstick: a person's leaning makes some likelier, none impossible."""
-    cropped = ["bald", "buzz cut", "short", "swept back", "side-parted", "curly", "afro"]
-    flowing = ["bob", "fringe bob", "long straight", "long wavy", "bun", "curly", "afro", "side-parted"]
+    cropped = [
+        "bald", "buzz cut", "short", "receding", "swept back", "side-parted", "curly", "afro", "locs", "cornrows",
+    ]  # fmt: skip
+    flowing = [
+        "pixie", "bob", "fringe bob", "long straight", "long wavy", "long curly", "bun", "ponytail", "braids", "curly",
+        "afro", "cornrows",
+    ]  # fmt: skip
     first = leaning < 0.5
     usual = rng.random() < 0.85
     style = str(rng.choice(cropped if first == usual else flowing))
     beard, lipstick = "none", "none"
     if first and rng.random() < 0.5:
-        beard = str(rng.choice(["stubble", "moustache", "full beard"], p=[0.35, 0.25, 0.40]))
+        beard = str(
+            rng.choice(
+                ["stubble", "moustache", "goatee", "short beard", "full beard"], p=[0.28, 0.14, 0.14, 0.22, 0.22]
+            )
+        )
     if not first and rng.random() < 0.4:
         lipstick = str(rng.choice(list(LIPSTICK)))
     return style, beard, lipstick
