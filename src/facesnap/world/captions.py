@@ -73,6 +73,13 @@ def _hair(a: dict[str, Any], rng: np.random.Generator) -> str:
         "long straight": (f"long straight {colour} hair", f"long {colour} hair"),
         "long wavy": (f"long wavy {colour} hair", f"wavy long {colour} hair"),
         "bun": (f"{colour} hair in a bun", _article(f"{colour} bun")),
+        "receding": (f"receding {colour} hair", f"short {colour} hair with a receding hairline"),
+        "pixie": (_article(f"{colour} pixie cut"), f"a pixie cut in {colour}"),
+        "long curly": (f"long curly {colour} hair", f"long {colour} curls"),
+        "ponytail": (f"{colour} hair in a ponytail", _article(f"{colour} ponytail")),
+        "locs": (f"{colour} locs", f"{colour} dreadlocks"),
+        "braids": (f"{colour} box braids", f"long braided {colour} hair"),
+        "cornrows": (f"{colour} cornrows", f"{colour} hair in cornrows"),
     }
     return str(rng.choice(phrases[style]))
 
@@ -81,7 +88,15 @@ def _worn(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
     """Beard, glasses, make-up: phrases that follow "with"."""
     found = []
     if a["beard"] != "none":
-        found.append({"stubble": "stubble", "moustache": "a moustache", "full beard": "a full beard"}[a["beard"]])
+        found.append(
+            {
+                "stubble": "stubble",
+                "moustache": "a moustache",
+                "goatee": "a goatee",
+                "short beard": "a short beard",
+                "full beard": "a full beard",
+            }[a["beard"]]
+        )
     if a["glasses"] == "sunglasses":
         found.append("sunglasses")
     elif a["glasses"] != "none":

@@ -1,219 +1,201 @@
 """Hair as ribbons: strands grown once per process over the rest head, carried to people by an affine fit.
 
-A style is a set of growth rules (:mod:`facesnap.world.hairstyles`). Strands start on the scalp, follow the style's
-flow along it, fall with gravity, stay outside the head and off the face, and end as camera-facing ribbons.
+A style is a set of growth rules (:mod:`facesnap.world.hairstyles`) that :mod:`facesnap.world.hairgrow` and
+:mod:`facesnap.world.hairtied` follow. Strands end as ribbons that the vertex shader turns to the camera and lights.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from facesnap.world.hairstyles import STYLES, Style
-from facesnap.world.head import HEAD_ORIGIN, HeadModel
-from facesnap.world.masks import CRANIUM, azimuth, hairline, scalp_height
+from facesnap.world.hairbody import Body
+from facesnap.world.hairgrow import barber, curled, gather, lengths, march, scatter_roots, smooth
+from facesnap.world.hairstyles import STYLES, Style, variant_of
+from facesnap.world.hairtied import bun, hanging, plaited, rope_width, rows, tail, tied
+from facesnap.world.head import HEAD_ORIGIN, HeadModel, load_head
 
-#: Where tied hair is gathered, and the bun's radius.
-TIE = np.array([0.0, 14.6, -4.2], dtype=np.float32)
-BUN_RADIUS = 3.3
+#: Of the strands of loose hair, the share that lies beneath, broad and dark, so that nothing shines through.
+BENEATH = 0.16
 
 
 @dataclass(frozen=True)
 class Ribbons:
     """A style's triangles.
 
-    ``vertices`` (N, 11) f32: position 3, tangent 3 and side, then along, half width, brightness, phase;
-    ``indices`` (I,) i32.
+    ``vertices`` (N, 11) f32: position 3 (head space, cm), tangent 3 and side, then half width in cm, brightness
+    (about 1), openness (0 deep inside .. 1 outside), shade (0..1, the strand's own); ``indices`` (I,) i32;
+    ``shadow_indices`` (J,) i32: fewer, longer triangles for the shadow map.
     """
 
     vertices: np.ndarray
     indices: np.ndarray
+    shadow_indices: np.ndarray
 
 
-class Cranium:
-    """Distance of the rest head's surface from the cranium's centre, by direction."""
+@dataclass(frozen=True)
+class Strands:
+    """Courses (N, P, 3) in model space; half width, brightness, openness (N, P); shade (N,)."""
 
-    ROWS, COLUMNS = 48, 96
+    paths: np.ndarray
+    width: np.ndarray
+    brightness: np.ndarray
+    openness: np.ndarray
+    shade: np.ndarray
 
-    def __init__(self, rest: np.ndarray) -> None:
-        offset = rest - CRANIUM
-        distance = np.linalg.norm(offset, axis=1)
-        row, column = self._cell(offset / distance[:, None])
-        table = np.zeros((self.ROWS, self.COLUMNS), np.float32)
-        ear = (np.abs(rest[:, 0]) > 7.6) & (rest[:, 1] < 4.0)
-        np.maximum.at(table, (row[~ear], column[~ear]), distance[~ear].astype(np.float32))
-        for _ in range(24):  # fill cells without a vertex from their neighbours
-            rows = np.pad(table, ((1, 1), (0, 0)))  # columns wrap round, rows do not
-            near = np.maximum.reduce([np.roll(table, 1, 1), np.roll(table, -1, 1), rows[2:], rows[:-2]])
-            table = np.where(table > 0, table, near)
-        self.table = table
 
-    def _cell(self, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        row = np.clip((direction[:, 1] * 0.5 + 0.5) * self.ROWS, 0, self.ROWS - 1).astype(int)
-        turn = np.arctan2(direction[:, 0], direction[:, 2]) / (2 * np.pi) + 0.5
-        return row, np.clip(turn * self.COLUMNS, 0, self.COLUMNS - 1).astype(int)
-
-    def surface(self, direction: np.ndarray) -> np.ndarray:
-        """Surface distance (N,) along unit directions (N, 3)."""
-        return np.asarray(self.table[self._cell(direction)])
+@lru_cache(maxsize=1)
+def _body() -> Body:
+    return Body(load_head())
 
 
 def grow(head: HeadModel, name: str, variant: int) -> Ribbons:
     """Grow one variant of a style in head space (rest head)."""
-    style = STYLES[name]
+    style, mirrored = variant_of(name, variant)
     rng = np.random.default_rng(np.random.SeedSequence([7, list(STYLES).index(name), variant]))
-    rest = head.mean[head.part_vertices["skin"]] + HEAD_ORIGIN
-    roots, normals = _roots(head, style, rng)
-    if not len(roots):
-        return Ribbons(np.zeros((0, 11), np.float32), np.zeros(0, np.int32))
-    paths = _paths(style, roots, normals, Cranium(rest), rng)
-    if name == "bun":
-        paths = np.concatenate([paths, _bun(style.segments, rng)])
-    return _ribbons(style, paths - HEAD_ORIGIN, rng)
+    if not style.strands:
+        return Ribbons(np.zeros((0, 11), np.float32), np.zeros(0, np.int32), np.zeros(0, np.int32))
+    body = _body()
+    if style.flow == "rows":
+        sets = _cornrows(style, body, rng)
+    elif style.flow == "tie":
+        sets = _tied(head, style, body, rng)
+    else:
+        sets = [_loose(head, style, body, rng)]
+    made = [_ribbons(strands, mirrored) for strands in sets]
+    starts = np.cumsum([0] + [len(m.vertices) for m in made])[:-1]
+    return Ribbons(
+        np.concatenate([m.vertices for m in made]),
+        np.concatenate([m.indices + s for m, s in zip(made, starts, strict=True)]).astype(np.int32),
+        np.concatenate([m.shadow_indices + s for m, s in zip(made, starts, strict=True)]).astype(np.int32),
+    )
 
 
-def _roots(head: HeadModel, style: Style, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    triangles = head.triangles[head.part_triangles["skin"]]
-    rest = head.mean + HEAD_ORIGIN
-    corners = rest[triangles]
-    inside = scalp_height(corners.mean(axis=1)) > 0.25
-    corners = corners[inside]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(normal, axis=1)
-    chosen = rng.choice(len(corners), style.strands, p=area / area.sum())
-    bary = rng.dirichlet((1.0, 1.0, 1.0), style.strands)
-    return (corners[chosen] * bary[:, :, None]).sum(axis=1), normal[chosen] / area[chosen, None]
+def _loose(head: HeadModel, style: Style, body: Body, rng: np.random.Generator) -> Strands:
+    """Hair that falls free, or in ropes."""
+    roots, normals, height = scatter_roots(head, style, style.strands, rng)
+    layer = rng.uniform(0.0, 1.0, len(roots)) ** (0.5 if style.flow == "out" else 0.8)
+    if style.cut is not None:  # what is rooted high falls over what is rooted low
+        layer = 0.3 * layer + 0.7 * smooth(0.0, 13.5, roots[:, 1])
+    beneath = (np.arange(len(roots)) < BENEATH * len(roots) * (not style.twist)) & (height > 0.8)
+    layer = np.where(beneath, layer * 0.3, layer)
+    paths = march(style, body, roots, normals, layer, lengths(style, roots, height), height, rng)
+    flowing = style.cut is not None  # flowing hair is cut before it gathers to points, a crop as it lies
+    if flowing:
+        paths = barber(style, paths, rng)
+    if style.twist:
+        return _ropes(paths, style, layer, rng)
+    leader = np.arange(len(paths))
+    if style.clump:
+        paths, leader = gather(style, paths, rng)
+    paths = _drawn_part(style, curled(style, paths, leader, rng), rng)
+    if not flowing:
+        paths = barber(style, paths, rng)
+    return _strands(paths, style, layer, beneath, leader, height, rng)
 
 
-def _flow(style: Style, p: np.ndarray, side: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Direction (N, 3) along the scalp at points (N, 3)."""
-    jitter = rng.normal(0, 0.12, p.shape)
-    if style.flow == "back":
-        return np.array([0.0, 0.15, -1.0]) + jitter + 0.25 * np.stack([p[:, 0] / 8, 0 * side, 0 * side], 1)
-    if style.flow == "forward":
-        out = p[:, :2] / 9.0
-        return np.stack([0.35 * out[:, 0] + 0.35, -0.1 + 0 * side, np.where(p[:, 2] > -2, 0.8, -0.6)], 1) + jitter * 2
-    if style.flow == "out":
-        return np.asarray((p - CRANIUM) / 9.0 + jitter * 3)
-    if style.flow == "tie":
-        return _unit(TIE - p) + jitter * 0.3
-    across = np.stack([side, 0.0 * side, -0.45 + 0.0 * side], 1)
-    if style.flow == "fringe":
-        front = ((np.abs(p[:, 0]) < 5.5) & (p[:, 2] > 3.5))[:, None]
-        return np.where(front, np.array([0.0, -0.4, 1.0]), across) + jitter
-    return across + jitter
-
-
-def _paths(
-    style: Style, roots: np.ndarray, normals: np.ndarray, cranium: Cranium, rng: np.random.Generator
-) -> np.ndarray:
-    """Strand points (N, segments + 1, 3) in model space."""
-    count = len(roots)
-    layer = rng.uniform(0.15, 1.0, count) * style.volume
-    length = style.length * rng.uniform(0.82, 1.08, count)
-    side = np.where(roots[:, 0] + rng.normal(0, 0.15, count) > style.part, 1.0, -1.0)
-    bangs = (np.abs(roots[:, 0]) < 5.5) & (roots[:, 2] > 3.5) if style.flow == "fringe" else np.zeros(count, bool)
-    step = (np.where(bangs, np.minimum(length, 7.0), length) / style.segments)[:, None]
-    direction = _unit(normals * style.lift + _flow(style, roots, side, rng))
-    phase = rng.uniform(0, 2 * np.pi, count)
-    pull = 0.35 if style.flow in ("part", "back", "tie", "fringe") else 0.1
-    p = roots.copy()
-    points = [p.copy()]
-    for k in range(style.segments):
-        t = (k + 1) / style.segments
-        on_top = np.clip((p[:, 1:2] - 6.0) / 4.0, 0, 1) if style.flow != "tie" else 1.0
-        fall = np.array([0, -style.gravity * (0.4 + t), 0])
-        direction = _unit(direction + pull * on_top * _flow(style, p, side, rng) + fall)
-        p = _keep_out(style, p + direction * step, layer * min(1.0, 0.35 + t * 1.5), cranium, bangs)
-        if style.flow == "tie":
-            near = np.linalg.norm(p - TIE, axis=1) < 2.0
-            p[near] = TIE + (p[near] - TIE) * 0.6
-        turn = t * style.turns * 6.28
-        coil = np.stack([np.cos(phase + turn), 0.5 * np.sin(2 * phase + turn), np.sin(phase + turn)], 1)
-        wave = style.curl * np.minimum(t * 2, 1) * coil
-        points.append(_keep_out(style, p + wave, layer * 0.3, cranium, bangs) if style.curl else p.copy())
-    return np.stack(points, axis=1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-
-
-def _keep_out(style: Style, p: np.ndarray, layer: np.ndarray, cranium: Cranium, bangs: np.ndarray) -> np.ndarray:
-    """Push points (N, 3) out of head, neck and shoulders, back into the style's shell, and off the face."""
-    p = _outside(style, p, layer, cranium)
-    if style.flow in ("part", "fringe"):
-        return _beside_face(style, p, bangs)
-    turn = azimuth(p)
-    lowest = np.where(np.abs(turn) > 100, hairline(turn) - 1.5 + 0.5 * layer, hairline(turn) - style.fringe)
-    p[:, 1] = np.maximum(p[:, 1], lowest)
-    return p
-
-
-def _outside(style: Style, p: np.ndarray, layer: np.ndarray, cranium: Cranium) -> np.ndarray:
-    """Keep points between two shells round the cranium; below the ears, outside neck and shoulders."""
-    offset = p - CRANIUM
-    distance = np.linalg.norm(offset, axis=1)
-    unit = offset / np.maximum(distance, 1e-6)[:, None]
-    surface = cranium.surface(unit)
-    upper = p[:, 1] > 1.0
-    wanted = np.clip(distance, surface + 0.12 + layer, surface + 0.4 + layer + 0.35 * style.volume)
-    p = np.where(upper[:, None], CRANIUM + unit * wanted[:, None], p)
-    axis = np.array([0.0, 0.0, -1.0])
-    flat = (p - axis) * [1, 0, 1]
-    radius = np.linalg.norm(flat, axis=1)
-    least = 8.0 + layer + 1.1 * np.clip(-12.0 - p[:, 1], 0, 8)
-    hang = np.where(radius < least, least / np.maximum(radius, 1e-6), 1.0)
-    return np.where((~upper)[:, None], axis + flat * hang[:, None] + p * [0, 1, 0], p)
-
-
-def _beside_face(style: Style, p: np.ndarray, bangs: np.ndarray) -> np.ndarray:
-    """Long hair: over the forehead it stops at the fringe, at the temples it is led round the cheeks."""
-    turn = azimuth(p)
-    lowest = hairline(turn) - np.where(bangs, style.fringe, min(style.fringe, 0.8))
-    front = (np.abs(turn) < 62) & (p[:, 1] < lowest)
-    across = front & (np.abs(turn) > 40) & ~bangs
-    p[:, 1] = np.where(front & ~across, lowest, p[:, 1])
-    reach = np.hypot(p[:, 0], p[:, 2] - CRANIUM[2])
-    wide = np.radians(62) * np.sign(turn)
-    p[:, 0] = np.where(across, np.sin(wide) * reach, p[:, 0])
-    p[:, 2] = np.where(across, np.cos(wide) * reach + CRANIUM[2], p[:, 2])
-    low = (p[:, 1] < 8.0) & (p[:, 2] > 0) & ~bangs  # beside the cheeks: stay clear of them sideways
-    p[:, 0] = np.where(low & (np.abs(p[:, 0]) < 7.6), np.sign(p[:, 0] + 1e-6) * 7.6, p[:, 0])
-    p[:, 2] = np.where(low, np.minimum(p[:, 2], 4.2), p[:, 2])
-    return p
-
-
-def _bun(segments: int, rng: np.random.Generator) -> np.ndarray:
-    """Strands wound round a ball behind the crown (300, segments + 1, 3)."""
-    count = 300
-    start = rng.normal(size=(count, 3))
-    start /= np.linalg.norm(start, axis=1, keepdims=True)
-    other = np.cross(start, rng.normal(0, 0.25, (count, 3)) + [0.2, 1.0, 0.3])
-    other /= np.linalg.norm(other, axis=1, keepdims=True)
-    angle = np.linspace(0, 2.2, segments + 1)[None, :, None]
-    radius = BUN_RADIUS * rng.uniform(0.85, 1.0, (count, 1, 1))
-    return np.asarray(TIE + [0, 0.8, 0] + radius * (np.cos(angle) * start[:, None] + np.sin(angle) * other[:, None]))
-
-
-def _ribbons(style: Style, paths: np.ndarray, rng: np.random.Generator) -> Ribbons:
-    """Two vertices per strand point."""
+def _drawn_part(style: Style, paths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Drop the hidden share near the roots: (N, P, 3) to the same shape."""
+    if not style.start:
+        return paths
     count, points, _ = paths.shape
-    tangent = np.asarray(np.gradient(paths, axis=1))
+    first = rng.uniform(0, style.start, (count, 1)) * (points - 1)
+    place = first + (points - 1 - first) * np.linspace(0, 1, points)
+    cell = np.minimum(place.astype(int), points - 2)
+    part = (place - cell)[..., None]
+    row = np.arange(count)[:, None]
+    return np.asarray(paths[row, cell] * (1 - part) + paths[row, cell + 1] * part)
+
+
+def _strands(
+    paths: np.ndarray, style: Style, layer: np.ndarray, beneath: np.ndarray, leader: np.ndarray, height: np.ndarray,
+    rng: np.random.Generator,
+) -> Strands:  # fmt: skip
+    """Width, brightness and openness of loose strands: thin at root and tip, darker inside and at the roots."""
+    count, points, _ = paths.shape
+    t = np.linspace(0, 1, points)[None]
+    root = 0.9 if style.cut is not None else 0.65 if style.flow == "tie" else 0.5  # fallen hair covers its roots
+    each = np.where(beneath, 2.6, rng.uniform(0.7, 1.25, count)) * (root + (1 - root) * smooth(0.1, 1.5, height))
+    width = style.width * each[:, None] * (root + (1 - root) * smooth(0.0, 0.15, t)) * (1 - 0.8 * t**3)
+    lock = rng.normal(1.0, 0.10, (count,))[leader]
+    tint = lock * rng.normal(1.0, 0.12, count) * np.where(beneath, 0.8, 1.0)
+    brightness = np.clip(tint, 0.6, 1.5)[:, None] * (0.88 + 0.2 * t)
+    dense = min(1.0, style.volume / 1.5)  # in a thin coat light reaches everything
+    depth = np.asarray(1 - dense * np.where(beneath, 0.6, 0.5 * (1 - layer)))
+    openness = depth[:, None] * (1 - 0.3 * dense * smooth(0.3, 0.0, t))
+    return Strands(paths, width, brightness, openness, rng.uniform(0, 1, (count,)))
+
+
+def _ropes(courses: np.ndarray, style: Style, layer: np.ndarray, rng: np.random.Generator) -> Strands:
+    """Locs and braids: each course as ``style.twist`` ribbons."""
+    paths, outside = plaited(courses, style)
+    count, points, _ = courses.shape
+    size = rng.uniform(0.85, 1.15, count)
+    tint = np.clip(rng.normal(1.0, 0.12, count), 0.7, 1.4)
+    grain = rng.normal(1.0, 0.07, (count * style.twist, points))
+    depth = np.tile(0.5 + 0.5 * layer, style.twist)
+    width = style.width * np.tile(size, style.twist)[:, None] * rope_width(points)
+    brightness = np.tile(tint, style.twist)[:, None] * grain
+    return Strands(paths, width, brightness, depth[:, None] * outside, np.tile(rng.uniform(0, 1, count), style.twist))
+
+
+def _tied(head: HeadModel, style: Style, body: Body, rng: np.random.Generator) -> list[Strands]:
+    """Hair drawn tight to a tie, with its bun or tail."""
+    roots, _, height = scatter_roots(head, style, style.strands, rng)
+    over_ear = (roots[:, 1] < 5.2) & (roots[:, 2] > -2.6)  # too short to tie, and the ear is in the way
+    roots, height = roots[~over_ear], height[~over_ear]
+    layer = rng.uniform(0, 1, len(roots))
+    beneath = (np.arange(len(roots)) < BENEATH * len(roots)) & (height > 1.5)
+    paths = tied(style, body, roots, layer, rng)
+    paths, leader = gather(style, paths, rng)
+    sets = [_strands(paths, style, layer, beneath, leader, height, rng)]
+    for more in ([bun(style, body, rng)] if style.bun else []) + ([tail(style, body, rng)] if style.tail else []):
+        few = len(more)
+        below = np.arange(few) < BENEATH * few
+        out = rng.uniform(0.2, 1, few)
+        sets.append(_strands(more, style, out, below, np.arange(few), np.full(few, 9.0), rng))
+    return sets
+
+
+def _cornrows(style: Style, body: Body, rng: np.random.Generator) -> list[Strands]:
+    courses = np.stack(rows(style, body))
+    sets = [_ropes(courses, style, np.ones(len(courses)), rng)]
+    if style.tail:
+        ends = courses[:, -1]
+        falling = hanging(ends, style, body, style.segments // 2)
+        sets.append(_ropes(falling, style, np.full(len(ends), 0.7), rng))
+    return sets
+
+
+def _ribbons(strands: Strands, mirrored: bool) -> Ribbons:
+    """Two vertices per strand point."""
+    paths = strands.paths * ([-1, 1, 1] if mirrored else [1, 1, 1]) - HEAD_ORIGIN
+    count, points, _ = paths.shape
+    tangent = np.gradient(paths, axis=1)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=2, keepdims=True), 1e-6)
     vertices = np.zeros((count, points, 2, 11), np.float32)
     vertices[..., 0:3] = paths[:, :, None]
     vertices[..., 3:6] = tangent[:, :, None]
     vertices[..., 6] = [-1, 1]
-    vertices[..., 7] = np.linspace(0, 1, points)[None, :, None]
-    each = (count, 1, 1)
-    vertices[..., 8] = style.width * rng.uniform(0.6, 1.2, each)
-    vertices[..., 9] = rng.uniform(0.72, 1.28, each)
-    vertices[..., 10] = rng.uniform(0, 1, each)
-    base = (np.arange(count)[:, None] * points + np.arange(points - 1)[None]).reshape(-1, 1) * 2
-    indices = (base + np.array([0, 1, 2, 2, 1, 3])).astype(np.int32)
-    return Ribbons(vertices.reshape(-1, 11), indices.ravel())
+    for column, value in ((7, strands.width), (8, strands.brightness), (9, strands.openness)):
+        vertices[..., column] = value[:, :, None]
+    vertices[..., 10] = strands.shade[:, None, None]
+    every = np.arange(points)
+    every_other = np.unique(np.append(np.arange(0, points, 2), points - 1))
+    return Ribbons(
+        vertices.reshape(-1, 11),
+        _indices(np.arange(count), every, points),
+        _indices(np.arange(0, count, 2 if count > 400 else 1), every_other, points),
+    )
+
+
+def _indices(strands: np.ndarray, kept: np.ndarray, points: int) -> np.ndarray:
+    """Two triangles between every two kept points of the chosen strands: (I,) vertex numbers."""
+    near = (strands[:, None] * points + kept[None, :-1]).reshape(-1, 1) * 2
+    far = (strands[:, None] * points + kept[None, 1:]).reshape(-1, 1) * 2
+    return np.concatenate([near, near + 1, far, far, near + 1, far + 1], axis=1).ravel()
 
 
 def affine_fit(rest: np.ndarray, shaped: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ expression shares one rest position, so a mask drawn here sticks to the skin of 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -114,7 +113,8 @@ def mask_textures(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
         ]
     )
     moustache = _mirrored([(0, -1.45), (-1.2, -1.5), (-2.2, -2.2), (-3.0, -3.5), (-2.7, -3.9), (-2.3, -3.4), (0, -2.9)])
-    beard_mask = _step(0.45, -0.55, _signed(x, y, beard))
+    ragged = 0.12 * np.sin(2.3 * x + 1.3 * y) + 0.09 * np.sin(5.1 * x - 2.9 * y + 1.0)
+    beard_mask = _step(0.6, -0.8, _signed(x, y, beard) + ragged)
     moustache_mask = _step(0.2, -0.25, _signed(x, y, moustache))
     side = np.abs(x)
     fold, along = _segment_distance(side, y, np.array([(1.75, -0.6), (2.5, -1.8), (3.1, -3.0), (3.2, -3.9)]))
@@ -133,33 +133,3 @@ def mask_textures(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     first = np.stack([lips, np.minimum(brow, 9), brow_along, beard_mask], axis=-1)
     second = np.stack([wrinkles, bags, blush, moustache_mask], axis=-1)
     return first.astype(np.float32), second.astype(np.float32)
-
-
-class BeardRoots(NamedTuple):
-    """N hair roots of beard and moustache on the rest face."""
-
-    triangles: np.ndarray  #: (N, 3) vertices
-    weights: np.ndarray  #: (N, 3) f32 barycentric
-    moustache: np.ndarray  #: (N,) bool
-    random: np.ndarray  #: (N, 4) f32 around 1: length, brightness and bend, direction
-
-
-def beard_roots(head: HeadModel, count: int, seed: int = 5) -> BeardRoots:
-    """Scatter ``count`` roots over the beard's area, the moustache denser; lips and ears stay free."""
-    first, second = mask_textures(head)
-    rng = np.random.default_rng(seed)
-    triangles = head.triangles[head.part_triangles["skin"]]
-    rest = head.mean + HEAD_ORIGIN
-    centre = rest[triangles].mean(axis=1)
-    column = np.clip((centre[:, 0] + 10) / 20 * MASK_SIZE, 0, MASK_SIZE - 1).astype(int)
-    row = np.clip((centre[:, 1] + 14) / 28 * MASK_SIZE, 0, MASK_SIZE - 1).astype(int)
-    free_of_lips = (first[row, column, 0] > 0.12) & (centre[:, 2] > 0.5)
-    beard = first[row, column, 3] * free_of_lips
-    moustache = second[row, column, 3] * free_of_lips
-    a, b, c = (rest[triangles[:, i]] for i in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    weight = area * np.maximum(beard, 2.2 * moustache)
-    chosen = rng.choice(len(triangles), count, p=weight / weight.sum())
-    bary = rng.dirichlet((1.0, 1.0, 1.0), count).astype(np.float32)
-    varied = np.random.default_rng(3).uniform(0.7, 1.3, (count, 4)).astype(np.float32)
-    return BeardRoots(triangles[chosen], bary, moustache[chosen] > 0.4, varied)

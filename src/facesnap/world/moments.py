@@ -101,14 +101,21 @@ def _hair_colour(rng: np.random.Generator, person: Person) -> str:
 
 def _grooming(rng: np.random.Generator, leaning: float) -> tuple[str, str, str, str]:
     """Hair style, beard, lipstick, eyeshadow: a person's leaning makes some likelier, none impossible."""
-    cropped = ["bald", "buzz cut", "short", "swept back", "side-parted", "curly", "afro"]
-    flowing = ["bob", "fringe bob", "long straight", "long wavy", "bun", "curly", "afro", "side-parted"]
+    cropped = [
+        "bald", "buzz cut", "short", "receding", "swept back", "side-parted", "curly", "afro", "locs", "cornrows",
+    ]  # fmt: skip
+    flowing = [
+        "pixie", "bob", "fringe bob", "long straight", "long wavy", "long curly", "bun", "ponytail", "braids", "curly",
+        "afro", "cornrows",
+    ]  # fmt: skip
     first = leaning < 0.5
     usual = rng.random() < 0.82
     style = str(rng.choice(cropped if first == usual else flowing))
     beard = lipstick = eyeshadow = "none"
     if rng.random() < (0.5 if first else 0.05):
-        beard = _choice(rng, {"stubble": 0.35, "moustache": 0.25, "full beard": 0.40})
+        beard = _choice(
+            rng, {"stubble": 0.28, "moustache": 0.14, "goatee": 0.14, "short beard": 0.22, "full beard": 0.22}
+        )
     if beard == "none" and rng.random() < (0.06 if first else 0.42):
         lipstick = str(rng.choice(list(LIPSTICK)))
     if beard == "none" and rng.random() < (0.04 if first else 0.28):

@@ -12,6 +12,7 @@ import numpy as np
 
 from facesnap.core.types import rotation_matrix
 from facesnap.world import background
+from facesnap.world.beards import GROWN, STRANDS, beard_hairs, beard_roots, beard_uniforms
 from facesnap.world.characters import Conditions, Person
 from facesnap.world.clothes import GARMENTS
 from facesnap.world.eyes import turn_eyes
@@ -19,8 +20,8 @@ from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
 from facesnap.world.labels import CLASSES, hidden_landmarks, labels_of
 from facesnap.world.lights import LIGHTS, set_up
-from facesnap.world.makeup import bake_uniforms, beard_hairs, beard_uniforms, inner_uniforms, skin_uniforms
-from facesnap.world.masks import beard_roots, scalp_height
+from facesnap.world.makeup import bake_uniforms, inner_uniforms, skin_uniforms
+from facesnap.world.masks import scalp_height
 from facesnap.world.palette import GLASSES, linear
 from facesnap.world.scene import Scene
 from facesnap.world.styles import apply_style
@@ -32,7 +33,6 @@ BEHIND_LIPS, LIPS_APART = ("mouth", "gums", "teeth"), 0.1
 #: Shares of the head's yaw, pitch and roll that the torso follows, about the base of the neck.
 BODY_TURN = (0.45, 0.15, 0.1)
 NECK = np.array([0.0, -12.0, 0.0]) - HEAD_ORIGIN
-BEARD_STRANDS = 2600
 REMEMBERED_PEOPLE = 4
 #: The target's alpha says what a pixel shows: class number times this, of 255.
 CLASS_STEP = 40
@@ -74,11 +74,11 @@ class Renderer:
         self.size, self.samples = size, samples
         self.head = load_head()
         self.scene = Scene(self.head, size, samples)
-        self.roots = beard_roots(self.head, BEARD_STRANDS)
-        self.root_buffer, self.beard_array = self.scene.beard_array(BEARD_STRANDS)
+        self.roots = beard_roots(self.head, STRANDS)
+        self.root_buffer, self.beard_array = self.scene.beard_array(STRANDS)
         skin = self.head.part_vertices["skin"]
         height = scalp_height(self.head.mean[skin] + HEAD_ORIGIN)
-        self.scalp = skin[height > -1.0][::4]
+        self.scalp = skin[height > -2.9][::4]
         marks = self.head.landmarks  # brows, bridge, eyes, and the ends of the jaw beside the ears
         self.eye_area = np.concatenate([marks[17:31], marks[36:52], marks[[0, 1, 15, 16, 0, 16]]])
         self.people: OrderedDict[tuple[int, int], Shaped] = OrderedDict()
@@ -150,7 +150,7 @@ class Renderer:
         scene.parts["shadow"].render()
         hair = scene.hair(c.hair_style, c.hair_variant)
         if hair is not None:
-            hair.depth.render(vertices=hair.depth.vertices // 12 * 6)  # half the strands shade as much
+            hair.depth.render()
         scene.set("u_shadow_pass", False)
 
     def _show(self, name: str) -> None:
@@ -185,13 +185,13 @@ class Renderer:
         scene = self.scene
         scene.gl.enable_only(moderngl.DEPTH_TEST)
         hair = scene.hair(c.hair_style, c.hair_variant)
-        scene.set("u_shine", 0.22)
+        scene.set("u_shine", 0.5)
         self._show("hair")
         if hair is not None:
             hair.shaded.render()
-        if c.beard in ("moustache", "full beard"):
+        if c.beard in GROWN:
             moved = np.frombuffer(scene.morpher.moved.read(), np.float32).reshape(-1, 6)
-            hairs = beard_hairs(self.roots, c.beard, moved[:, :3], moved[:, 3:])
+            hairs = beard_hairs(self.roots, c.beard, moved[:, :3], moved[:, 3:], c.hair_variant)
             self.root_buffer.write(hairs.tobytes())
             scene.set_all(beard_uniforms(person, c))
             self.beard_array.render(instances=len(hairs))

@@ -36,7 +36,9 @@ PROGRAMS = {
 }
 #: Which texture unit each sampler reads.
 UNITS = {"u_noise": 0, "u_shadow_map": 1, "u_mask_a": 2, "u_mask_b": 3, "u_picture": 4, "u_albedo": 5, "u_relief": 6}
-UNLIT = ("depth.frag", "background.frag", "bake.frag")
+UNLIT = ("depth.frag", "background.frag", "bake.frag", "hair.frag")
+#: Lit per vertex: their fragments are many and small.
+LIT_BY_VERTEX = ("hair.vert", "beard.vert")
 
 
 class HairArrays(NamedTuple):
@@ -73,7 +75,8 @@ class Scene:
 
     def _program(self, vertex: str, fragment: str, *defined: str) -> moderngl.Program:
         lit = fragment not in UNLIT
-        before = ("common.glsl",) if vertex not in ("background.vert", "bake.vert") else ()
+        before: tuple[str, ...] = ("common.glsl",) if vertex not in ("background.vert", "bake.vert") else ()
+        before += ("light.glsl", "hair_light.glsl") * (vertex in LIT_BY_VERTEX)
         return self.gl.program(
             _source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment, defined=defined)
         )
@@ -162,15 +165,17 @@ class Scene:
         if key not in self._hair:
             ribbons = grow(self.head, style, variant)
             buffer = self.gl.buffer(ribbons.vertices.tobytes()) if len(ribbons.vertices) else None
-            index = self.gl.buffer(ribbons.indices.tobytes()) if buffer else None
             fields = (("in_position", 3), ("in_tangent", 4), ("in_strand", 4))
-            made = [
-                self.gl.vertex_array(program, [(buffer, *_layout(program, fields))], index_buffer=index)
-                for program in (self.programs["hair"], self.programs["hair_depth"])
-                if buffer
-            ]
+            uses = (("hair", ribbons.indices), ("hair_depth", ribbons.shadow_indices))
+            made = [self._ribbon_array(name, buffer, fields, index) for name, index in uses if buffer]
             self._hair[key] = HairArrays(*made) if made else None
         return self._hair[key]
+
+    def _ribbon_array(
+        self, name: str, buffer: moderngl.Buffer, fields: tuple[tuple[str, int], ...], index: np.ndarray
+    ) -> moderngl.VertexArray:
+        program, order = self.programs[name], self.gl.buffer(index.tobytes())
+        return self.gl.vertex_array(program, [(buffer, *_layout(program, fields))], index_buffer=order)
 
     def set(self, name: str, value: Any) -> None:
         """Set a uniform in every program that has it; matrices (R, C) are given as in mathematics."""

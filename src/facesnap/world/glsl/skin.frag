@@ -12,8 +12,11 @@ uniform vec4 u_lipstick;       // colour, amount
 uniform vec4 u_eyeshadow;
 uniform vec3 u_hair;
 uniform float u_scalp_cover;   // undercoat of hair: 0 bald .. 1
+uniform float u_recede;        // cm by which the hairline has moved up at the temples (hairgrow.receded)
+uniform float u_fade;          // how much the undercoat thins towards sides and nape
 uniform vec3 u_beard;          // colour
-uniform vec2 u_beard_cover;    // beard, moustache density
+uniform vec4 u_beard_cover;    // density on cheeks and jaw, upper lip, chin; share that single roots make up (stubble)
+uniform vec3 u_person;         // noise offset
 uniform float u_darkness;      // 0 pale .. 1 dark
 out vec4 f_colour;
 
@@ -28,17 +31,26 @@ void main() {
     skin = mix(skin, u_lipstick.rgb * (0.35 + 0.9 * shade), lip);
     gloss = mix(gloss, 1.0, lip);
     skin = mix(skin, u_eyeshadow.rgb * (0.4 + 0.6 * shade), relief.a * u_eyeshadow.a * smoothstep(2.9, 3.9, rest.y));
+    float side = abs(rest.x);
 #ifdef BEARD
     vec2 uv = vec2((rest.x + 10.0) / 20.0, (rest.y + 14.0) / 28.0);
-    vec4 a = texture(u_mask_a, uv), b = texture(u_mask_b, uv), fine = texture(u_noise, rest * 0.35);
-    float beard = max(a.a * u_beard_cover.x, b.a * u_beard_cover.y) * smoothstep(-1.0, 2.0, rest.z);
-    beard *= smoothstep(0.05, 0.3, a.r + 0.25 * (fine.g - 0.5)) * (0.75 + 0.5 * texture(u_noise, rest * 1.1).g);
-    skin = mix(skin, u_beard, clamp(beard, 0.0, 0.96));
+    vec4 a = texture(u_mask_a, uv), b = texture(u_mask_b, uv);
+    float chin = smoothstep(3.4, 2.4, side) * smoothstep(-2.2, -3.2, rest.y) * smoothstep(6.5, 8.0, rest.z);
+    float jaw = smoothstep(2.2, 3.8, rest.z - 0.9 * max(-5.5 - rest.y, 0.0));
+    float beard = max(a.a * jaw * max(u_beard_cover.x, chin * u_beard_cover.z), b.a * u_beard_cover.y * smoothstep(-1.0, 2.0, rest.z));
+    float roots = smoothstep(0.35, 0.75, texture(u_noise, rest * vec3(1.7, 1.1, 1.7) + u_person).a);
+    beard *= smoothstep(0.08, 0.35, a.r) * mix(1.0, 0.35 + 1.1 * roots, u_beard_cover.w);
+    skin = mix(skin, u_beard, clamp(beard, 0.0, 0.95));
     gloss *= 1.0 - beard * 0.8;
 #endif
     if (v_scalp > -0.8 && u_scalp_cover > 0.0) {
-        float hair = smoothstep(0.0, 1.0, v_scalp + 1.4 * (texture(u_noise, rest * 0.35).b - 0.5)) * u_scalp_cover;
-        skin = mix(skin, u_hair * (0.55 + 0.5 * texture(u_noise, rest * 1.1).g), hair);
+        float temples = exp(-(side - 5.0) * (side - 5.0) / 4.84) + 0.35 * exp(-side * side / 16.0);
+        float above = v_scalp - u_recede * temples * smoothstep(0.0, 4.0, rest.z);
+        float hair = smoothstep(-0.1, 1.5, above + 0.5 * (texture(u_noise, rest * 0.35).b - 0.5)) * u_scalp_cover;
+        hair *= 1.0 - u_fade * smoothstep(9.0, 1.0, rest.y) * (1.0 - 0.5 * smoothstep(0.0, 4.0, above));
+        float grain = texture(u_noise, rest * 1.1).g;
+        hair = clamp(hair * (1.0 + 0.9 * (grain - 0.5) * (1.0 - hair)), 0.0, 1.0);   // single roots where it is thin
+        skin = mix(skin, u_hair * (0.5 + 0.35 * grain), hair);
         gloss *= 1.0 - hair * 0.8;
     }
 
