@@ -110,7 +110,9 @@ def _grooming(rng: np.random.Generator, leaning: float) -> tuple[str, str, str, 
     ]  # fmt: skip
     first = leaning < 0.5
     usual = rng.random() < 0.82
-    style = str(rng.choice(cropped if first == usual else flowing))
+    names = cropped if first == usual else flowing
+    shares = np.array([0.5 if name in cropped and name in flowing else 1.0 for name in names])
+    style = str(rng.choice(names, p=shares / shares.sum()))
     beard = lipstick = eyeshadow = "none"
     if rng.random() < (0.5 if first else 0.05):
         beard = _choice(
