@@ -13,7 +13,7 @@ import numpy as np
 from facesnap.core.types import rotation_matrix
 from facesnap.world import background
 from facesnap.world.characters import Conditions, Person
-from facesnap.world.clothes import GARMENTS
+from facesnap.world.clothes import GARMENTS, layer_uniforms
 from facesnap.world.eyes import turn_eyes
 from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
@@ -180,13 +180,10 @@ class Renderer:
             self.scene.parts[part].render()
 
     def _draw_clothes(self, c: Conditions) -> None:
-        garment = GARMENTS[c.garment]
-        self.scene.set_all({
-            "u_offset": garment.offset, "u_cloth": linear(c.cloth), "u_cloth_second": linear(c.cloth_second),
-            "u_pattern": garment.pattern, "u_neckline": garment.neckline, "u_opening": garment.opening,
-            "u_band": garment.band,
-        })  # fmt: skip
-        self.scene.parts["cloth"].render()
+        for layer in GARMENTS[c.garment]:
+            self.scene.set_all(layer_uniforms(layer, c.cloth, c.cloth_second, c.index))
+            for piece in (*layer.pieces, "trunk"):
+                self.scene.cloth[piece].render()
 
     def _draw_glasses(self, shaped: Shaped, c: Conditions) -> None:
         scene, (frame, lens) = self.scene, self.scene.glasses[c.glasses]

@@ -11,7 +11,7 @@ import numpy as np
 from facesnap.core.errors import FaceSnapError
 from facesnap.world import background, glasses
 from facesnap.world.ambient import bake_ambient
-from facesnap.world.clothes import Torso
+from facesnap.world.clothes import Torso, fold_map
 from facesnap.world.hair import grow
 from facesnap.world.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.masks import mask_textures, scalp_height
@@ -22,7 +22,7 @@ NOISE_SIZE = 32
 PROGRAMS = {
     "skin": ("head.vert", "skin.frag"),
     "inner": ("head.vert", "inner.frag"),
-    "cloth": ("head.vert", "cloth.frag"),
+    "cloth": ("cloth.vert", "cloth.frag"),
     "head_depth": ("head.vert", "depth.frag"),
     "hair": ("hair.vert", "hair.frag"),
     "hair_depth": ("hair.vert", "depth.frag"),
@@ -31,7 +31,7 @@ PROGRAMS = {
     "background": ("background.vert", "background.frag"),
 }
 #: Which texture unit each sampler reads.
-UNITS = {"u_noise": 0, "u_shadow_map": 1, "u_mask_a": 2, "u_mask_b": 3, "u_picture": 4}
+UNITS = {"u_noise": 0, "u_shadow_map": 1, "u_mask_a": 2, "u_mask_b": 3, "u_picture": 4, "u_folds": 5}
 
 
 class HairArrays(NamedTuple):
@@ -82,7 +82,9 @@ class Scene:
             for mask in mask_textures(self.head)
         ]
         self.backdrop = self.gl.texture((background.SIZE, background.SIZE), 3)
-        flat = (self.shadow_map, *masks, self.backdrop)
+        folds = fold_map()
+        self.folds = self.gl.texture(folds.shape[1::-1], 4, folds.tobytes())
+        flat = (self.shadow_map, *masks, self.backdrop, self.folds)
         for texture in flat:
             texture.repeat_x = texture.repeat_y = False
         volume.use(0)
@@ -94,20 +96,22 @@ class Scene:
     def _make_head(self) -> None:
         """The head with the torso below it: positions and normals change per picture, the rest never."""
         head = self.head
-        rest = self.with_torso(head.mean) + HEAD_ORIGIN
+        rest = np.concatenate([head.mean + HEAD_ORIGIN, self.torso.static[:, :3]])
         ambient = np.ones(len(rest), np.float32)
         ambient[: len(head.mean)] = bake_ambient(self.gl, head)
         static = np.concatenate([rest, ambient[:, None], scalp_height(rest)[:, None]], axis=1).astype(np.float32)
         self._static = self.gl.buffer(static.tobytes())
         self.moving = self.gl.buffer(reserve=len(rest) * 24)
         skin = head.triangles[head.part_triangles["skin"]]
-        shoulders = skin[(rest[skin][:, :, 1] < -5.0).all(axis=1)]
         self.parts = {
             name: self.head_array("skin" if name == "skin" else "inner", head.triangles[part])
             for name, part in head.part_triangles.items()
         }
-        self.parts["cloth"] = self.head_array("cloth", np.concatenate([shoulders, self.torso.triangles]))
-        self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, self.torso.triangles]))
+        cloth = np.concatenate([np.zeros((len(head.mean), 12), np.float32), self.torso.static])
+        self._cloth = self.gl.buffer(cloth.tobytes())
+        self.cloth = {name: self._cloth_array(self.torso.triangles[part]) for name, part in self.torso.pieces.items()}
+        trunk = self.torso.triangles[self.torso.pieces["trunk"]]
+        self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, trunk]))
 
     def head_array(self, program: str, triangles: np.ndarray) -> moderngl.VertexArray:
         """A vertex array that draws ``triangles`` (F, 3) of the head (or torso) with a program."""
@@ -115,6 +119,14 @@ class Scene:
         content = [
             (self.moving, *_layout(used, (("in_position", 3), ("in_normal", 3)))),
             (self._static, *_layout(used, (("in_rest", 4), ("in_scalp", 1)))),
+        ]
+        return self.gl.vertex_array(used, content, index_buffer=self.gl.buffer(triangles.astype(np.int32).tobytes()))
+
+    def _cloth_array(self, triangles: np.ndarray) -> moderngl.VertexArray:
+        used = self.programs["cloth"]
+        content = [
+            (self.moving, *_layout(used, (("in_position", 3), ("in_normal", 3)))),
+            (self._cloth, *_layout(used, (("in_rest", 4), ("in_cloth", 4), ("in_shade", 4)))),
         ]
         return self.gl.vertex_array(used, content, index_buffer=self.gl.buffer(triangles.astype(np.int32).tobytes()))
 
