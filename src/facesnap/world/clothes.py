@@ -27,6 +27,7 @@ class Layer:
     ``neckline``: height of the cut at front, sides, back. ``cut``: a V in the neckline as (height of its tip,
     rise per cm sideways), or none. ``swap``: the layer's main colour is the garment's second colour.
     ``folds``: depth of the folds, 1 is a soft jersey. ``sheen``: light that fibres catch at grazing angles.
+    ``body``: the piece of the torso below the sewn-on ones, "trunk" or "front".
     """
 
     neckline: tuple[float, float, float]
@@ -39,13 +40,18 @@ class Layer:
     swap: bool = False
     folds: float = 1.0
     sheen: float = 0.25
-    trunk: bool = True
+    body: str = "trunk"
+
+    @property
+    def defines(self) -> str:
+        """What cloth.frag is compiled with for this layer."""
+        return f"#define PATTERN {PATTERNS.index(self.pattern)}\n#define DETAIL {DETAILS.index(self.detail)}\n"
 
 
 _CREW = (-15.4, -11.3, -10.0)
 _SHIRT, _GAP = (-14.9, -11.0, -9.4), (-16.6, 1.8)
-_INNER_SHIRT = Layer(_SHIRT, ("tucked collar",), 0.35, cut=_GAP, detail="buttons", swap=True, folds=0.5)
-_INNER_TEE = Layer(_CREW, ("crew",), 0.3, swap=True, folds=0.5)
+_INNER_SHIRT = Layer(_SHIRT, ("tucked collar",), 0.35, cut=_GAP, detail="buttons", swap=True, folds=0.5, body="front")
+_INNER_TEE = Layer(_CREW, ("crew",), 0.3, swap=True, folds=0.5, body="front")
 
 #: Garment -> layers, the outermost first (so that what it hides is never shaded).
 GARMENTS: dict[str, tuple[Layer, ...]] = {
@@ -87,7 +93,6 @@ def layer_uniforms(layer: Layer, cloth: tuple[float, ...], second: tuple[float, 
     main, other = (second, cloth) if layer.swap else (cloth, second)
     return {
         "u_offset": layer.offset, "u_cloth": linear(main), "u_cloth_second": linear(other),
-        "u_pattern": PATTERNS.index(layer.pattern), "u_detail": DETAILS.index(layer.detail),
         "u_neckline": layer.neckline, "u_cut": layer.cut or NO_CUT, "u_band": layer.band, "u_depth_of_folds": layer.folds,
         "u_sheen": layer.sheen, "u_shading_pieces": tuple(float(name in layer.pieces) for name in SHADING_PIECES),
         "u_fold_variant": float(variant % FOLD_VARIANTS),

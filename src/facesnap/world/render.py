@@ -182,8 +182,11 @@ class Renderer:
     def _draw_clothes(self, c: Conditions) -> None:
         for layer in GARMENTS[c.garment]:
             self.scene.set_all(layer_uniforms(layer, c.cloth, c.cloth_second, c.index))
-            for piece in (*layer.pieces, "trunk"):
-                self.scene.cloth[piece].render()
+            for piece in layer.pieces:
+                self.scene.cloth[layer.defines, piece].render()
+            self.scene.gl.enable(moderngl.CULL_FACE)  # the trunk is closed, its pieces have two sides
+            self.scene.cloth[layer.defines, layer.body].render()
+            self.scene.gl.disable(moderngl.CULL_FACE)
 
     def _draw_glasses(self, shaped: Shaped, c: Conditions) -> None:
         scene, (frame, lens) = self.scene, self.scene.glasses[c.glasses]

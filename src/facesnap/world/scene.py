@@ -11,7 +11,7 @@ import numpy as np
 from facesnap.core.errors import FaceSnapError
 from facesnap.world import background, glasses
 from facesnap.world.ambient import bake_ambient
-from facesnap.world.clothes import Torso, fold_map
+from facesnap.world.clothes import GARMENTS, Torso, fold_map
 from facesnap.world.hair import grow
 from facesnap.world.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.masks import mask_textures, scalp_height
@@ -22,7 +22,6 @@ NOISE_SIZE = 32
 PROGRAMS = {
     "skin": ("head.vert", "skin.frag"),
     "inner": ("head.vert", "inner.frag"),
-    "cloth": ("cloth.vert", "cloth.frag"),
     "head_depth": ("head.vert", "depth.frag"),
     "hair": ("hair.vert", "hair.frag"),
     "hair_depth": ("hair.vert", "depth.frag"),
@@ -59,6 +58,7 @@ class Scene:
             [self.gl.renderbuffer((side, side), 4)], self.gl.depth_renderbuffer((side, side))
         )
         self.programs = {name: self._program(*shaders) for name, shaders in PROGRAMS.items()}
+        self.programs |= {made: self._program("cloth.vert", "cloth.frag", made) for made in sorted(cloth_defines())}
         self._make_textures()
         self.torso = Torso(head)
         self.triangles = np.concatenate([head.triangles, self.torso.triangles])
@@ -66,10 +66,10 @@ class Scene:
         self._make_solids()
         self._hair: dict[tuple[str, int], HairArrays | None] = {}
 
-    def _program(self, vertex: str, fragment: str) -> moderngl.Program:
+    def _program(self, vertex: str, fragment: str, defines: str = "") -> moderngl.Program:
         lit = fragment not in ("depth.frag", "background.frag")
         before = ("common.glsl",) if vertex != "background.vert" else ()
-        return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment))
+        return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment, defines=defines))
 
     def _make_textures(self) -> None:
         self.shadow_map = self.gl.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
@@ -109,7 +109,12 @@ class Scene:
         }
         cloth = np.concatenate([np.zeros((len(head.mean), 12), np.float32), self.torso.static])
         self._cloth = self.gl.buffer(cloth.tobytes())
-        self.cloth = {name: self._cloth_array(self.torso.triangles[part]) for name, part in self.torso.pieces.items()}
+        pieces = {
+            name: self.gl.buffer(self.torso.triangles[part].tobytes()) for name, part in self.torso.pieces.items()
+        }
+        self.cloth = {
+            (made, name): self._cloth_array(made, index) for made in cloth_defines() for name, index in pieces.items()
+        }
         trunk = self.torso.triangles[self.torso.pieces["trunk"]]
         self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, trunk]))
 
@@ -122,13 +127,13 @@ class Scene:
         ]
         return self.gl.vertex_array(used, content, index_buffer=self.gl.buffer(triangles.astype(np.int32).tobytes()))
 
-    def _cloth_array(self, triangles: np.ndarray) -> moderngl.VertexArray:
-        used = self.programs["cloth"]
+    def _cloth_array(self, program: str, index: moderngl.Buffer) -> moderngl.VertexArray:
+        used = self.programs[program]
         content = [
             (self.moving, *_layout(used, (("in_position", 3), ("in_normal", 3)))),
             (self._cloth, *_layout(used, (("in_rest", 4), ("in_cloth", 4), ("in_shade", 4)))),
         ]
-        return self.gl.vertex_array(used, content, index_buffer=self.gl.buffer(triangles.astype(np.int32).tobytes()))
+        return self.gl.vertex_array(used, content, index_buffer=index)
 
     def _make_solids(self) -> None:
         quad = self.gl.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32).tobytes())
@@ -195,6 +200,11 @@ class Scene:
             self.set(name, value)
 
 
+def cloth_defines() -> set[str]:
+    """Defines of the cloth programs that garments need."""
+    return {layer.defines for layers in GARMENTS.values() for layer in layers}
+
+
 def open_context() -> moderngl.Context:
     """A windowless OpenGL context.
 
@@ -209,9 +219,9 @@ def open_context() -> moderngl.Context:
         raise FaceSnapError(f"no OpenGL through EGL on this machine ({error}): {needed}") from error
 
 
-def _source(*names: str) -> str:
+def _source(*names: str, defines: str = "") -> str:
     folder = files("facesnap.world") / "glsl"
-    return "#version 330\n" + "\n".join((folder / name).read_text() for name in names)
+    return "#version 330\n" + defines + "\n".join((folder / name).read_text() for name in names)
 
 
 def _layout(program: moderngl.Program, fields: tuple[tuple[str, int], ...]) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ class Torso:
 
     Attributes:
         triangles: (F, 3) i32, indices after the head's V vertices, piece by piece.
-        pieces: piece -> slice of ``triangles``; "trunk" is under every garment.
+        pieces: piece -> slice of ``triangles``; "trunk" is under every garment, "front" is
+            as much of it as an open jacket shows.
         static: (T, 12) f32 for cloth.vert: rest position (model space), ambient light in [0, 1], cloth
             coordinates u, v and distance to the piece's free edge in cm, 0 for the trunk or 1 for sewn-on pieces,
             and how much each of :data:`SHADING_PIECES` darkens the trunk around itself, in [0, 1].
@@ -41,6 +42,10 @@ class Torso:
             triangles.append(part.triangles + start)
             self.pieces[name] = slice(first, first + len(part.triangles))
             start, first = start + len(part.points), first + len(part.triangles)
+        seen = parts["trunk"].points[parts["trunk"].triangles].mean(axis=1)
+        front = triangles[0][(np.abs(seen[:, 0]) < 9.5) & (seen[:, 2] > -2.0) & (seen[:, 1] > -36.0)]
+        triangles.append(front)
+        self.pieces["front"] = slice(first, first + len(front))
         self.triangles = np.concatenate(triangles).astype(np.int32)
         points = np.concatenate([part.points for part in parts.values()]).astype(np.float32)
         sewn = np.arange(len(points)) >= grid.shape[0] * grid.shape[1]

@@ -1,4 +1,6 @@
 // Cloth: a cut in rest space, a pattern in cloth coordinates, seams, folds as slopes, and light on fibres.
+// PATTERN and DETAIL are numbers into clothes.PATTERNS and clothes.DETAILS: one program for each pair that a garment
+// has, since software GL computes all sides of a branch.
 in vec3 v_world;
 in vec3 v_normal;
 in vec4 v_rest;
@@ -6,8 +8,6 @@ in vec4 v_cloth;
 in float v_open;
 uniform vec3 u_cloth;
 uniform vec3 u_cloth_second;
-uniform int u_pattern;        // clothes.PATTERNS
-uniform int u_detail;         // clothes.DETAILS
 uniform vec3 u_neckline;      // y at the front, sides, back
 uniform vec2 u_cut;           // a V in front: y of its tip, rise per cm sideways
 uniform float u_band;         // height of the edge's own band, cm
@@ -34,19 +34,19 @@ float below_neckline(vec3 rest) {
 // Albedo at cloth coordinates; slope gets the relief's slope.
 vec3 weave(vec2 c, inout vec2 slope) {
     vec3 one = u_cloth, two = u_cloth_second;
-    if (u_pattern == 1) return mix(one, two, smoothstep(0.42, 0.50, wave(c.y / 3.4)));
-    if (u_pattern == 2) {
+    if (PATTERN == 1) return mix(one, two, smoothstep(0.42, 0.50, wave(c.y / 3.4)));
+    if (PATTERN == 2) {
         vec2 w = smoothstep(vec2(0.46), vec2(0.54), vec2(wave(c.x / 3.2), wave(c.y / 3.2)));
         vec2 thin = vec2(line(wave(c.x / 3.2) - 0.9, 0.05), line(wave(c.y / 3.2) - 0.9, 0.05));
         vec3 cloth = mix(one, two, 0.5 * (w.x + w.y));
         return mix(cloth, mix(one, vec3(0.9), 0.35), 0.45 * max(thin.x, thin.y));
     }
-    if (u_pattern == 3) {
+    if (PATTERN == 3) {
         vec2 g = c / 1.7;
         g.x += 0.5 * mod(floor(g.y), 2.0);
         return mix(two, one, smoothstep(0.24, 0.29, length(fract(g) - 0.5)));
     }
-    if (u_pattern == 4) {
+    if (PATTERN == 4) {
         vec3 cloth = one;
         for (int i = 0; i < 2; i++) {
             vec2 g = c / (i == 0 ? 3.1 : 2.2) + float(i) * 0.37, cell = floor(g);
@@ -60,21 +60,21 @@ vec3 weave(vec2 c, inout vec2 slope) {
         }
         return cloth;
     }
-    if (u_pattern == 5) {
+    if (PATTERN == 5) {
         slope.x += 0.45 * sin(c.x * 7.0);
         return one * (0.80 + 0.20 * cos(c.x * 7.0));
     }
-    if (u_pattern == 6) {
+    if (PATTERN == 6) {
         float twill = hash(floor(vec2(c.x * 14.0 + c.y * 14.0, c.x * 5.0 - c.y * 5.0)));
         return mix(one, vec3(0.62, 0.66, 0.70), 0.10 + 0.16 * twill);
     }
-    if (u_pattern == 7) return mix(two, one, smoothstep(0.78, 0.86, wave(c.x / 1.5) + 0.0));
-    if (u_pattern == 8) {
+    if (PATTERN == 7) return mix(two, one, smoothstep(0.78, 0.86, wave(c.x / 1.5) + 0.0));
+    if (PATTERN == 8) {
         float fleck = hash(floor(c * 5.0));
         float bone = wave(c.x / 1.2 + 0.0) * 0.6 + c.y * 0.9;
         return one * (0.90 + 0.14 * fleck) * (0.94 + 0.09 * step(0.5, fract(bone * 1.6)));
     }
-    if (u_pattern == 9) {
+    if (PATTERN == 9) {
         float cable = abs(fract(c.x / 5.6) - 0.5) * 5.6;          // a cable every 5.6 cm, ribs between
         float twist = cable - 0.55 * sin(c.y * 1.9) - 0.7;
         bool inside = cable < 1.5;
@@ -83,7 +83,7 @@ vec3 weave(vec2 c, inout vec2 slope) {
         slope.y += inside ? 0.25 * sin(c.y * 3.8) : 0.22 * sin(c.y * 10.0);
         return one * (0.78 + 0.20 * cos(phase)) * (inside ? 1.06 : 0.97);
     }
-    if (u_pattern == 10) {
+    if (PATTERN == 10) {
         vec2 g = vec2(c.x / 7.0, c.y / 10.0);
         float diamond = abs(fract(g.x) - 0.5) + abs(fract(g.y) - 0.5);
         vec2 h = g + vec2(0.25, 0.25);
@@ -112,19 +112,19 @@ void main() {
         slope.x += sign(rest.x) * 0.5 * line(sleeve - 0.2, 0.25);
         if (u_band > 0.0) {
             float rim = smoothstep(u_band + 0.06, u_band - 0.06, below);
-            if (u_pattern == 9 || u_pattern == 10) {
+            if (PATTERN == 9 || PATTERN == 10) {
                 cloth = mix(cloth, u_cloth * (0.82 + 0.18 * cos(atan(rest.x, rest.z + 2.0) * 90.0)), rim);
             } else cloth = mix(cloth, u_cloth, rim);
             seam = max(seam, line(below - u_band, 0.07));
         }
         if (rest.z > 0.0) {
-            if (u_detail == 1 || u_detail == 3) {
-                float wide = u_detail == 1 ? 1.5 : 2.0;
+            if (DETAIL == 1 || DETAIL == 3) {
+                float wide = DETAIL == 1 ? 1.5 : 2.0;
                 seam = max(seam, 0.55 * line(abs(rest.x) - wide, 0.06));
                 seam = max(seam, 0.9 * line(rest.x + wide + 0.15, 0.09) );
                 vec2 b = vec2(rest.x, fract((rest.y + 17.6) / 4.4 + 0.5) * 4.4 - 2.2);
-                float r = length(b), size = u_detail == 1 ? 0.42 : 0.55;
-                vec3 button = u_detail == 1 ? mix(vec3(0.72), u_cloth, 0.35) : vec3(0.34, 0.24, 0.13);
+                float r = length(b), size = DETAIL == 1 ? 0.42 : 0.55;
+                vec3 button = DETAIL == 1 ? mix(vec3(0.72), u_cloth, 0.35) : vec3(0.34, 0.24, 0.13);
                 button *= 1.0 - 0.5 * line(r - 0.62 * size, 0.06) - 0.6 * (1.0 - smoothstep(0.05, 0.09, abs(length(abs(b) - 0.10))));
                 if (rest.y < -16.5) {
                     tone *= 1.0 - 0.45 * (1.0 - smoothstep(size, size + 0.22, length(b + vec2(-0.05, 0.12))));
@@ -134,13 +134,13 @@ void main() {
                     slope = mix(slope, b * 0.8, on);
                 }
             }
-            if (u_detail == 2) {
+            if (DETAIL == 2) {
                 float teeth = step(abs(rest.x), 0.30);
                 tone *= 1.0 - 0.45 * line(abs(rest.x) - 0.75, 0.30);
                 cloth = mix(cloth, vec3(0.33, 0.34, 0.36) * (0.55 + 0.6 * step(0.5, fract(rest.y * 2.4 + step(0.0, rest.x) * 0.5))), teeth);
                 seam = max(seam, 0.5 * line(abs(rest.x) - 1.3, 0.06));
             }
-            if (u_detail == 3) {
+            if (DETAIL == 3) {
                 float yoke = rest.y + 22.0 + 0.10 * abs(rest.x);
                 seam = max(seam, line(yoke, 0.10));
                 float flap = max(abs(abs(rest.x) - 9.0) - 3.6, abs(yoke + 2.0) - 1.9 - 0.25 * (3.6 - abs(abs(rest.x) - 9.0)));
@@ -149,12 +149,12 @@ void main() {
                 float dash = step(0.3, fract((c.x + c.y) * 1.6));
                 cloth = mix(cloth, thread, 0.75 * dash * max(line(yoke + 0.35, 0.07), yoke < 0.0 ? line(flap + 0.35, 0.07) : 0.0));
             }
-            if (u_detail == 4) {
+            if (DETAIL == 4) {
                 float pocket = max(abs(rest.x - 10.0) - 3.6, abs(rest.y + 25.5 - 0.12 * rest.x) - 0.75);
                 tone *= 1.0 - 0.4 * line(pocket, 0.10);
             }
         }
-        if (u_detail == 3) {
+        if (DETAIL == 3) {
             vec3 thread = vec3(0.62, 0.36, 0.12);
             cloth = mix(cloth, thread, 0.6 * line(sleeve + 0.35, 0.07));
         }
@@ -164,9 +164,9 @@ void main() {
         seam = 0.35 * line(v_cloth.z - 0.55, 0.08);
         slope.y -= 0.45 * (1.0 - smoothstep(0.0, 0.25, v_cloth.z));
     }
-    vec4 noise = texture(u_noise, vec3(c * 0.55, rest.z * 0.2));
-    cloth *= (1.0 - 0.45 * seam) * tone * mix(1.0, v_open, 0.5) * (0.95 + 0.10 * noise.r);
-    slope += 0.10 * (noise.gb - 0.5);
+    float fibre = texture(u_folds, fract(c * vec2(0.071, 0.037))).a - 0.5;
+    cloth *= (1.0 - 0.45 * seam) * tone * mix(1.0, v_open, 0.5) * (1.0 + 0.16 * fibre);
+    slope += 0.14 * fibre;
 
     vec3 n = normalize(v_normal);
     vec3 v = to_camera(v_world);
