@@ -11,8 +11,9 @@ import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
 from facesnap.core.types import Camera
-from facesnap.world.background import COLOURS, PAINTERS
-from facesnap.world.clothes import GARMENTS
+from facesnap.world.background import COLOURED, COLOURS, PAINTERS
+from facesnap.world.clothes import COLOURS_OF, GARMENTS
+from facesnap.world.glasses import FRAMES
 from facesnap.world.head import load_head
 from facesnap.world.palette import DYED_HAIR, EYES, GLASSES, HAIR, LIPSTICK, NATURAL_HAIR, SKIN, jitter
 
@@ -155,11 +156,11 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "cpu"
     hair_style, beard, lipstick = _grooming(rng, person.leaning)
     dyed = rng.random() < 0.14
     hair_colour = str(rng.choice(DYED_HAIR if dyed else NATURAL_HAIR))
-    glasses = str(rng.choice(["none", "round", "rectangular", "sunglasses"], p=[0.72, 0.12, 0.12, 0.04]))
+    glasses = _glasses(rng)
     garment = str(rng.choice(list(GARMENTS)))
-    cloth, second = (str(c) for c in rng.choice(list(COLOURS), 2, replace=False))
-    kinds = list(PAINTERS)
-    background = str(rng.choice(kinds, p=[0.40, 0.30, 0.10, 0.08, 0.12] if cpu else [0.2] * 5))
+    cloth = str(rng.choice(COLOURS_OF.get(garment, tuple(COLOURS))))
+    second = str(rng.choice([name for name in COLOURS if name != cloth]))
+    background = _background(rng, cpu)
     mood, expression = _expression(rng)
     yaw = _clipped(rng, 14.0, 28.0) if cpu else _clipped(rng, 26.0, 60.0)
     pitch, roll = _clipped(rng, 6.0, 15.0), _clipped(rng, 5.0, 14.0)
@@ -179,6 +180,20 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "cpu"
         centre=(float(0.5 + rng.normal(0, spread)), float(0.50 + rng.normal(0, spread))),
         distance=float(focal / 24.0 * height),
     )  # fmt: skip
+
+
+def _glasses(rng: np.random.Generator) -> str:
+    """None for seven in ten; a third of the pairs are sunglasses."""
+    if rng.random() < 0.72:
+        return "none"
+    dark = rng.random() < 0.2
+    return str(rng.choice([name for name, frame in FRAMES.items() if frame.dark == dark]))
+
+
+def _background(rng: np.random.Generator, cpu: bool) -> str:
+    """Backdrops of a named colour more often than places, on the small preset above all."""
+    coloured = rng.random() < (0.75 if cpu else 0.4)
+    return str(rng.choice([name for name in PAINTERS if (name in COLOURED) == coloured]))
 
 
 def _clipped(rng: np.random.Generator, deviation: float, limit: float) -> float:

@@ -15,6 +15,7 @@ from facesnap.world import background
 from facesnap.world.characters import Conditions, Person
 from facesnap.world.clothes import GARMENTS, layer_uniforms
 from facesnap.world.eyes import turn_eyes
+from facesnap.world.glasses import FRAMES
 from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
 from facesnap.world.labels import labels_of
@@ -191,10 +192,11 @@ class Renderer:
     def _draw_glasses(self, shaped: Shaped, c: Conditions) -> None:
         scene, (frame, lens) = self.scene, self.scene.glasses[c.glasses]
         colour = linear(GLASSES[c.glasses_colour])
-        scene.set_all({"u_carry": shaped.carry_glasses.T, "u_gloss": 0.35, "u_colour": np.append(colour, 1.0)})
+        scene.set_all({
+            "u_carry": shaped.carry_glasses.T, "u_gloss": 0.35, "u_colour": np.append(colour, 1.0), "u_kind": 0,
+        })  # fmt: skip
         frame.render()
-        tint = (0.01, 0.01, 0.012, 0.88) if c.glasses == "sunglasses" else (0.5, 0.55, 0.6, 0.10)
-        scene.set_all({"u_gloss": 0.06, "u_colour": tint})
+        scene.set_all({"u_gloss": 0.06, "u_colour": FRAMES[c.glasses].lens, "u_kind": 1})
         scene.gl.enable(moderngl.BLEND)
         lens.render()
 
