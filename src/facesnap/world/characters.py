@@ -81,6 +81,9 @@ class Conditions:
     picture_height: float  #: cm that the picture's height spans at the head's origin
     centre: tuple[float, float]  #: the head's origin in the picture, fractions
     distance: float  #: camera distance, cm
+    occluder: str = "none"
+    occluder_variant: int = 0
+    occluder_colour: str = "none"  #: of background.COLOURS or occluders.MASK_COLOURS; hands have the person's skin
 
     def camera(self, size: int) -> Camera:
         """The pinhole camera for pictures of ``size`` pixels."""

@@ -22,6 +22,7 @@ from facesnap.world.labels import labels_of
 from facesnap.world.lights import set_up
 from facesnap.world.makeup import beard_hairs, beard_uniforms, inner_uniforms, skin_uniforms
 from facesnap.world.masks import beard_roots, scalp_height
+from facesnap.world.occluders import MASK_COLOURS, SURFACE, place
 from facesnap.world.palette import GLASSES, linear
 from facesnap.world.scene import Scene
 
@@ -100,8 +101,11 @@ class Renderer:
         with self.scene.gl:  # another renderer of this process may be the current one
             self.scene.moving.write(np.concatenate([vertices, normals], axis=1).astype(np.float32).tobytes())
             self._place(person, conditions, rotation, shaped)
-            self._cast_shadow(conditions)
+            occluder = self._occluder(conditions, vertices)
+            self._cast_shadow(conditions, occluder)
             self._draw(person, conditions, shaped, vertices, normals, eyes)
+            if occluder is not None:
+                self._draw_occluder(person, conditions, occluder)
             image = self._read()
         marks = self.head.landmarks
         labels = labels_of(person, conditions, rotation, expressed[marks], normals[marks], self.size)
@@ -125,7 +129,14 @@ class Renderer:
             "u_skin": linear(person.skin), "u_carry": shaped.carry_hair.T,
         })  # fmt: skip
 
-    def _cast_shadow(self, c: Conditions) -> None:
+    def _occluder(self, c: Conditions, vertices: np.ndarray) -> Any:
+        """Arrays (shaded, shadow) of what hides a part of the face, or None."""
+        if c.occluder == "none":
+            return None
+        placed = place(c.occluder, c.occluder_variant, vertices[self.head.landmarks])
+        return self.scene.occluder_arrays(c.occluder, c.occluder_variant, placed)
+
+    def _cast_shadow(self, c: Conditions, occluder: Any) -> None:
         """Depth from the key light into the shadow map."""
         scene = self.scene
         scene.shadow_target.use()
@@ -136,6 +147,9 @@ class Renderer:
         hair = scene.hair(c.hair_style, c.hair_variant)
         if hair is not None:
             hair.depth.render(vertices=hair.depth.vertices // 12 * 6)  # half the strands shade as much
+        if occluder is not None:
+            scene.set("u_carry", np.eye(3, 4))
+            occluder[1].render()
         scene.set("u_shadow_pass", False)
 
     def _draw(
@@ -199,6 +213,17 @@ class Renderer:
         scene.set_all({"u_gloss": 0.06, "u_colour": FRAMES[c.glasses].lens, "u_kind": 1})
         scene.gl.enable(moderngl.BLEND)
         lens.render()
+
+    def _draw_occluder(self, person: Person, c: Conditions, occluder: Any) -> None:
+        kind, gloss = SURFACE[c.occluder]
+        named = MASK_COLOURS if c.occluder == "mask" else background.COLOURS
+        colour = person.skin if c.occluder == "hand" else named[c.occluder_colour]
+        self.scene.set_all({
+            "u_carry": np.eye(3, 4), "u_kind": kind, "u_gloss": gloss, "u_colour": np.append(linear(colour), 1.0),
+            "u_second": linear(c.cloth_second),
+        })  # fmt: skip
+        self.scene.gl.enable_only(moderngl.DEPTH_TEST)
+        occluder[0].render()
 
     def _read(self) -> np.ndarray:
         side = self.size * self.samples

@@ -9,7 +9,7 @@ import moderngl
 import numpy as np
 
 from facesnap.core.errors import FaceSnapError
-from facesnap.world import background, glasses
+from facesnap.world import background, glasses, occluders
 from facesnap.world.ambient import bake_ambient
 from facesnap.world.clothes import GARMENTS, Torso, fold_map
 from facesnap.world.hair import grow
@@ -27,6 +27,7 @@ PROGRAMS = {
     "hair_depth": ("hair.vert", "depth.frag"),
     "beard": ("beard.vert", "hair.frag"),
     "solid": ("solid.vert", "solid.frag"),
+    "solid_depth": ("solid.vert", "depth.frag"),
     "background": ("background.vert", "background.frag"),
 }
 #: Which texture unit each sampler reads.
@@ -64,6 +65,7 @@ class Scene:
         self.triangles = np.concatenate([head.triangles, self.torso.triangles])
         self._make_head()
         self._make_solids()
+        self._occluders: dict[tuple[str, int], tuple[moderngl.Buffer, moderngl.VertexArray, moderngl.VertexArray]] = {}
         self._hair: dict[tuple[str, int], HairArrays | None] = {}
 
     def _program(self, vertex: str, fragment: str, defines: str = "") -> moderngl.Program:
@@ -149,6 +151,25 @@ class Scene:
                 for part in (frame, lens)
             )
             self.glasses[kind] = (frame_array, lens_array)
+
+    def occluder_arrays(
+        self, kind: str, variant: int, placed: np.ndarray
+    ) -> tuple[moderngl.VertexArray, moderngl.VertexArray]:
+        """The arrays (shaded, shadow) of an occluder whose vertices (N, 6) are written for this picture."""
+        key = (kind, variant % occluders.VARIANTS[kind])
+        if key not in self._occluders:
+            buffer = self.gl.buffer(reserve=placed.nbytes)
+            index = self.gl.buffer(occluders.build(*key)[1].tobytes())
+            shaded, shadow = (
+                self.gl.vertex_array(
+                    program, [(buffer, *_layout(program, (("in_position", 3), ("in_normal", 3))))], index_buffer=index
+                )
+                for program in (self.programs["solid"], self.programs["solid_depth"])
+            )
+            self._occluders[key] = buffer, shaded, shadow
+        buffer, shaded, shadow = self._occluders[key]
+        buffer.write(placed.astype(np.float32).tobytes())
+        return shaded, shadow
 
     def beard_array(self, strands: int) -> tuple[moderngl.Buffer, moderngl.VertexArray]:
         """Instanced short ribbons: the buffer of roots to fill per picture, and the array to draw."""
