@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from facesnap.world import places
+from facesnap.world import outdoors, rooms
 from facesnap.world.canvas import SIDE, SIZE, mixed
 
 __all__ = ["COLOURS", "PAINTERS", "SIZE", "paint"]
@@ -62,10 +62,10 @@ def _tint(colour: np.ndarray, factor: float) -> np.ndarray:
 
 PAINTERS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = {
     "plain": _plain, "gradient": _gradient, "studio": _studio, "mottled": _mottled,
-    "living room": places.living_room, "office": places.office, "library": places.library, "cafe": places.cafe,
-    "kitchen": places.kitchen, "window": places.window, "park": places.park, "forest": places.forest,
-    "street": places.street, "beach": places.beach, "mountains": places.mountains, "sunset": places.sunset,
-    "city night": places.city_night, "bokeh": places.bokeh,
+    "living room": rooms.living_room, "office": rooms.office, "library": rooms.library, "cafe": rooms.cafe,
+    "kitchen": rooms.kitchen, "window": rooms.window, "park": outdoors.park, "forest": outdoors.forest,
+    "street": outdoors.street, "beach": outdoors.beach, "mountains": outdoors.mountains, "sunset": outdoors.sunset,
+    "city night": outdoors.city_night, "bokeh": outdoors.bokeh,
 }  # fmt: skip
 #: Those whose colour is named by ``background_colour``; the others only lean towards it.
 COLOURED = ("plain", "gradient", "studio", "mottled")

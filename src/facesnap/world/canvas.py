@@ -8,6 +8,8 @@ import numpy as np
 #: Side that places are painted at, and side of the finished background.
 SIDE, SIZE = 96, 192
 Colour = np.ndarray | tuple[float, ...]
+#: Lamplight.
+WARM = np.array([255, 206, 140], np.float32)
 _FRACTION = 4  # bits of a pixel's fraction in cv2's shapes
 Y, X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / (SIDE - 1)
 
@@ -16,6 +18,12 @@ def mixed(one: Colour, two: Colour, share: np.ndarray) -> np.ndarray:
     """Between two colours by ``share`` (H, W) of the second: (H, W, 3)."""
     a, b = np.asarray(one, np.float32), np.asarray(two, np.float32)
     return np.asarray(a + (b - a) * share[..., None].astype(np.float32))
+
+
+def thing(rng: np.random.Generator) -> np.ndarray:
+    """Colour of a piece of furniture, a car, a book: mostly muted, at times bright."""
+    grey = rng.uniform(45, 215)
+    return np.asarray(grey + rng.normal(0, 1, 3) * (34 if rng.random() < 0.25 else 15) * [1.0, 0.7, 1.0] + [9, 0, -9])
 
 
 class Canvas:

@@ -88,7 +88,11 @@ def _background(a: dict[str, Any], rng: np.random.Generator) -> str:
     phrases = {
         "plain": (f"on a plain {colour} background", f"in front of {_article(colour)} wall", f"{colour} background"),
         "gradient": (f"on a {colour} gradient background", f"{colour} backdrop", f"{colour} studio background"),
-        "studio": (f"in a studio with a {colour} backdrop", f"{colour} studio backdrop", f"against a lit {colour} backdrop"),
+        "studio": (
+            f"in a studio with a {colour} backdrop",
+            f"{colour} studio backdrop",
+            f"against a lit {colour} backdrop",
+        ),
         "mottled": (f"on a mottled {colour} backdrop", f"painted {colour} canvas background"),
         "living room": ("in a living room", "in a room at home", "indoors, in a blurred living room"),
         "office": ("in an office", "in a bright office", "at work, with an office behind"),

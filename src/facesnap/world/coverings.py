@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facesnap.world.glasses import _tube
+from facesnap.world.glasses import tube
 from facesnap.world.trunk import grid_triangles, round_the_neck
 
 Mesh = tuple[np.ndarray, np.ndarray]
@@ -75,7 +75,9 @@ def mask(skin: np.ndarray, lowered: bool) -> Mesh:
     triangles = grid_triangles(rows, columns, closed=False)
     parts = [(with_normals(cloth, triangles), triangles)]
     for column, side in ((columns - 1, 1.0), (0, -1.0)):
-        ear = np.array([[side * 8.0, 3.4, 0.6], [side * 8.6, 3.0, -1.2], [side * 8.3, 0.4, -1.6], [side * 7.9, -1.0, -0.2]])
+        ear = np.array(
+            [[side * 8.0, 3.4, 0.6], [side * 8.6, 3.0, -1.2], [side * 8.3, 0.4, -1.6], [side * 7.9, -1.0, -0.2]]
+        )
         path = np.concatenate([points[1, column][None], ear, points[-3, column][None]])
         parts.append(_cord(path, 0.13))
     return joined(parts)
@@ -111,7 +113,7 @@ def _cord(path: np.ndarray, radius: float) -> Mesh:
     fine = np.stack([np.interp(at, np.arange(len(path)), path[:, k]) for k in range(3)], axis=1)
     for _ in range(2):
         fine[1:-1] = 0.25 * fine[:-2] + 0.5 * fine[1:-1] + 0.25 * fine[2:]
-    vertices, normals, triangles = _tube(fine, radius, closed=False)
+    vertices, normals, triangles = tube(fine, radius, closed=False)
     return np.concatenate([vertices, normals], axis=1), triangles
 
 
@@ -127,9 +129,7 @@ def scarf(skin: np.ndarray, over_mouth: bool, seed: int) -> Mesh:
     return joined(parts)
 
 
-def _turn(
-    face: Face, heights: tuple[float, float, float], thick: float, tall: float, rng: np.random.Generator
-) -> Mesh:
+def _turn(face: Face, heights: tuple[float, float, float], thick: float, tall: float, rng: np.random.Generator) -> Mesh:
     """One turn of cloth: a tube, flat against the skin inside, with lengthwise folds outside."""
     columns, rows = 72, 20
     angle = -np.pi + 2 * np.pi * np.arange(columns) / columns
@@ -138,14 +138,16 @@ def _turn(
     reach = face.reach(angle, height, 1.6, tall * 0.8)
     reach = np.maximum(reach, 5.0)
     wide = np.pad(reach, 8, mode="wrap")[None].astype(np.float32)
-    wide = cv2.GaussianBlur(cv2.dilate(wide, np.ones((1, 5), np.uint8)), (0, 0), 2.4, borderType=cv2.BORDER_REPLICATE)
-    middle = wide[0, 8:-8] + (1.0 if thick > 2 else 0.35) + 0.5 * thick  # the lowest lies over collars
+    spread = cv2.GaussianBlur(cv2.dilate(wide, np.ones((1, 5), np.uint8)), (0, 0), 2.4, borderType=cv2.BORDER_REPLICATE)
+    middle = spread[0, 8:-8] + (1.0 if thick > 2 else 0.35) + 0.5 * thick  # the lowest lies over collars
     section = 2 * np.pi * np.arange(rows) / rows
     phase = rng.uniform(0, 6, 3)
     points = []
     for s in section:
-        folds = 1.0 + 0.10 * np.sin(4 * s + phase[0] + 0.9 * np.sin(angle + phase[1])) + 0.06 * np.sin(
-            angle * 5 + 2 * s + phase[2]
+        folds = (
+            1.0
+            + 0.10 * np.sin(4 * s + phase[0] + 0.9 * np.sin(angle + phase[1]))
+            + 0.06 * np.sin(angle * 5 + 2 * s + phase[2])
         )
         sag = 0.13 * np.sin(angle * 4 + phase[1] * 2) + 0.07 * np.sin(angle * 9 + phase[0])
         out, up = np.cos(s) * 0.5 * thick * folds, np.sin(s) * tall * (0.75 + 0.25 * folds + sag)
@@ -163,7 +165,12 @@ def _hanging(rng: np.random.Generator, top: float) -> Mesh:
     turn = 2 * np.pi * np.arange(columns) / columns
     x = side * (2.6 + 1.6 * s) + (2.4 - 0.3 * s) * np.cos(turn)
     y = top + 1.6 - 17.0 * s + 0 * turn
-    z = 8.2 + 2.2 * np.sin(np.pi * np.minimum(s * 1.2, 1.0)) * 0.6 + 0.7 * np.sin(turn) + 0.25 * np.sin(turn * 3 + 3 * s)
+    z = (
+        8.2
+        + 2.2 * np.sin(np.pi * np.minimum(s * 1.2, 1.0)) * 0.6
+        + 0.7 * np.sin(turn)
+        + 0.25 * np.sin(turn * 3 + 3 * s)
+    )
     grid = np.stack([x, y, z], axis=-1)[:, ::-1]
     triangles = grid_triangles(rows, columns, closed=True)
     return with_normals(grid.reshape(-1, 3), triangles), triangles

@@ -70,7 +70,7 @@ def _rim(frame: Frame, side: float, points: int = 36) -> np.ndarray:
     return np.stack([x, _EYE[1] + frame.half_height * up, _plane(x)], axis=1)
 
 
-def _tube(path: np.ndarray, radius: float, closed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def tube(path: np.ndarray, radius: float, closed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sweep a polygon along a path (K, 3): vertices, normals, triangles."""
     ahead = np.roll(path, -1, 0) - np.roll(path, 1, 0)
     if not closed:
@@ -137,7 +137,7 @@ def build(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     frame = FRAMES[kind]
     vertices, indices, lenses, start = [], [], [], 0
     for path, radius, closed in _paths(frame):
-        v, n, t = _tube(path, radius, closed)
+        v, n, t = tube(path, radius, closed)
         vertices.append(np.concatenate([v, n], axis=1))
         indices.append(t.ravel() + start)
         start += len(v)

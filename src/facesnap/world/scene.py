@@ -71,7 +71,9 @@ class Scene:
     def _program(self, vertex: str, fragment: str, defines: str = "") -> moderngl.Program:
         lit = fragment not in ("depth.frag", "background.frag")
         before = ("common.glsl",) if vertex != "background.vert" else ()
-        return self.gl.program(_source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment, defines=defines))
+        return self.gl.program(
+            _source(*before, vertex), _source(*(("common.glsl", "light.glsl") * lit), fragment, defines=defines)
+        )
 
     def _make_textures(self) -> None:
         self.shadow_map = self.gl.depth_texture((SHADOW_SIZE, SHADOW_SIZE))

@@ -18,7 +18,7 @@ SHIRT_OFF, JACKET_OFF = 0.75, 1.2
 
 @dataclass(frozen=True)
 class Piece:
-    """``points`` (N, 3) model space, ``triangles`` (F, 3), ``weave`` (N, 2) cloth coordinates in cm, ``rim`` (N,) cm."""
+    """``points`` (N, 3) model space, ``triangles`` (F, 3), ``weave`` (N, 2) cloth coordinates, ``rim`` (N,), cm."""
 
     points: np.ndarray
     triangles: np.ndarray
@@ -67,7 +67,9 @@ class Form:
         weight = (weight / weight.sum(axis=1, keepdims=True))[..., None]
         normal = (weight * self.normals[nearest]).sum(axis=1)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-        return np.asarray((weight * self.points[nearest]).sum(axis=1) + normal * np.broadcast_to(off, len(normal))[:, None])
+        return np.asarray(
+            (weight * self.points[nearest]).sum(axis=1) + normal * np.broadcast_to(off, len(normal))[:, None]
+        )
 
 
 def _sheet(rows: np.ndarray, closed: bool = False, edge: float = 9.0) -> Piece:
@@ -100,14 +102,13 @@ def _folded(
     crest = [fold + 0.18 * up + 0.12 * away, fold + 0.1 * up + 0.42 * away]
     outer = form.settle(outer, off, exact=True)
     leaf = [
-        form.settle(fold + (outer - fold) * s + away * roll * 4 * s * (1 - s), off)
-        for s in (0.2, 0.4, 0.6, 0.8, 1.0)
+        form.settle(fold + (outer - fold) * s + away * roll * 4 * s * (1 - s), off) for s in (0.2, 0.4, 0.6, 0.8, 1.0)
     ]
     return _sheet(np.stack([*stand, *crest, *leaf]), closed)
 
 
 def collar(form: Form, gap: float, spread: float, low: float, off: float = SHIRT_OFF) -> Piece:
-    """A turned-down collar: ``gap`` (degrees) to each side of the front, leaf ends ``spread`` wider and at y ``low``."""
+    """A turned-down collar: open by ``gap`` degrees each side, its points ``spread`` degrees wider and at y ``low``."""
     start = np.radians(gap)
     angle = start + (2 * np.pi - 2 * start) * (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 61)) * 0.999)
     from_front = np.minimum(angle, 2 * np.pi - angle) - start
@@ -137,7 +138,15 @@ def crew(form: Form) -> Piece:
     line = round_the_neck(angle, -15.4, -11.3, -10.0)
     rows = [
         form.around(angle, line + rise, off)
-        for rise, off in ((-0.2, 0.02), (0.45, 0.1), (0.75, 0.3), (0.62, 0.52), (0.1, 0.66), (-0.55, 0.66), (-0.85, 0.5))
+        for rise, off in (
+            (-0.2, 0.02),
+            (0.45, 0.1),
+            (0.75, 0.3),
+            (0.62, 0.52),
+            (0.1, 0.66),
+            (-0.55, 0.66),
+            (-0.85, 0.5),
+        )
     ]
     return _sheet(np.stack(rows), closed=True)
 

@@ -100,8 +100,8 @@ def _over_the_skin(grid: np.ndarray, neck: Neck) -> np.ndarray:
         push = np.zeros(len(flat), np.float32)
         np.maximum.at(push, nearest, np.maximum(out, 0).astype(np.float32))
         wide = np.pad(push.reshape(grid.shape[:2]), ((0, 0), (8, 8)), mode="wrap")
-        wide = cv2.GaussianBlur(cv2.dilate(wide, np.ones((3, 5), np.uint8)), (0, 0), 1.0)
-        grid = grid + normals * wide[:, 8:-8, None]
+        spread = cv2.GaussianBlur(cv2.dilate(wide, np.ones((3, 5), np.uint8)), (0, 0), 1.0)
+        grid = grid + normals * spread[:, 8:-8, None]
     return grid
 
 
