@@ -5,6 +5,7 @@ import pytest
 
 from facesnap.core.arkit import INDEX
 from facesnap.landmarks.layout import MIRROR
+from facesnap.world.clothes import Torso
 from facesnap.world.head import HEAD_ORIGIN
 from facesnap.world.mesh import EAR_MODES, build_mesh, corner_rings, ear_modes
 
@@ -13,7 +14,7 @@ pytest.importorskip("moderngl", reason="portrait world not tested: pip install f
 
 @pytest.fixture(scope="module")
 def mesh(head):
-    return build_mesh(head)
+    return build_mesh(head, Torso(head))
 
 
 def _weights(**named: float) -> np.ndarray:
@@ -45,8 +46,6 @@ def test_the_card_morphs_as_the_formula_says(renderer, mesh):
 
 def test_the_torso_follows_the_head(head, mesh):
     """The linear rows give what the torso itself makes of a changed head."""
-    from facesnap.world.clothes import Torso
-
     coefficients = np.random.default_rng(2).normal(0, 1, 100).astype(np.float32)
     changed = mesh.neutral(coefficients, np.zeros(2))
     direct = Torso(head).vertices(head.mean + (coefficients @ head.identity).reshape(-1, 3))

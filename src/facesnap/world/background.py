@@ -1,4 +1,4 @@
-"""Backgrounds as small pictures: plain, gradient, blurred room, bokeh, outdoors."""
+"""Backgrounds as small pictures: studio backdrops, rooms and places outdoors, out of focus as behind a portrait."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+
+from facesnap.world import outdoors, rooms
+from facesnap.world.canvas import SIDE, SIZE, mixed
+
+__all__ = ["COLOURS", "PAINTERS", "SIZE", "paint"]
 
 #: Everyday colour names of plain backgrounds and clothes, sRGB.
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -15,74 +20,67 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "navy": (32, 42, 82), "purple": (112, 70, 146), "pink": (226, 150, 170), "beige": (208, 188, 156),
     "brown": (112, 76, 50),
 }  # fmt: skip
-SIZE = 64
-
-
-def _colour(name: str) -> np.ndarray:
-    return np.array(COLOURS[name], np.float32)
+_Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / (SIDE - 1)
 
 
 def _plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
-    return np.tile(colour, (SIZE, SIZE, 1))
+    """An evenly lit wall: light falls off by a tenth towards one side."""
+    fall = 1.0 + rng.uniform(-0.05, 0.05) * (_X - 0.5) * 2 + rng.uniform(-0.05, 0.02) * (_Y - 0.5) * 2
+    return np.asarray(fall[..., None] * colour)
 
 
 def _gradient(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
-    y, x = np.mgrid[0:SIZE, 0:SIZE] / (SIZE - 1)
-    if rng.random() < 0.6:
-        t = np.hypot(x - rng.uniform(0.3, 0.7), y - rng.uniform(0.2, 0.6)) / 0.9
-    else:
-        t = y * rng.uniform(0.6, 1.0) + x * rng.uniform(-0.3, 0.3)
-    light, dark = np.minimum(colour * 1.25 + 12, 250), colour * rng.uniform(0.35, 0.6)
-    t = np.clip(t, 0, 1)[..., None]
-    return np.asarray(light * (1 - t) + dark * t)
+    """From a lighter to a darker tone of the colour."""
+    angle = rng.uniform(-0.5, 0.5) + (np.pi if rng.random() < 0.2 else 0.0)
+    t = 0.5 + (_Y - 0.5) * np.cos(angle) + (_X - 0.5) * np.sin(angle)
+    t = np.clip(t, 0, 1)
+    return mixed(_tint(colour, 1.2), colour * rng.uniform(0.42, 0.62), t * t * (3 - 2 * t))
 
 
-def _room(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
-    picture = np.tile(colour * rng.uniform(0.75, 1.0), (SIZE, SIZE, 1)).astype(np.float32)
-    floor = int(rng.integers(44, 60))
-    picture[floor:] = np.array([120, 92, 66]) * rng.uniform(0.6, 1.2)
-    for _ in range(int(rng.integers(4, 9))):
-        x, y = rng.integers(-8, SIZE, 2)
-        width, height = rng.integers(6, 26, 2)
-        tint = rng.uniform(0.3, 1.2) * (0.5 * colour + 0.5 * rng.uniform(40, 220, 3))
-        picture[max(0, y) : y + height, max(0, x) : x + width] = np.clip(tint, 0, 255)
-    if rng.random() < 0.5:
-        x = int(rng.integers(0, 50))
-        picture[4:30, x : x + 14] = (246, 244, 232)
-    return cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(2.2, 4.0)))
+def _studio(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """A paper backdrop with a pool of light behind the person and a dark fringe."""
+    x, y = rng.uniform(0.35, 0.65), rng.uniform(0.3, 0.6)
+    distance = np.hypot((_X - x) * rng.uniform(0.8, 1.1), _Y - y) / rng.uniform(0.5, 0.8)
+    pool = np.exp(-(distance**2))
+    return mixed(colour * rng.uniform(0.3, 0.5), _tint(colour, rng.uniform(1.15, 1.35)), pool)
 
 
-def _bokeh(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
-    picture = np.tile(colour * 0.30, (SIZE, SIZE, 1)).astype(np.float32)
-    for _ in range(int(rng.integers(10, 22))):
-        layer = np.zeros((SIZE, SIZE, 3), np.float32)
-        tint = 0.5 * colour + 0.5 * np.array([255, 220, 160]) * rng.uniform(0.5, 1.0)
-        centre = tuple(int(v) for v in rng.integers(0, SIZE, 2))
-        cv2.circle(layer, centre, int(rng.integers(3, 8)), tuple(float(v) for v in tint), -1, cv2.LINE_AA)
-        picture += layer * rng.uniform(0.25, 0.7)
-    return cv2.GaussianBlur(picture, (0, 0), 0.7)
+def _mottled(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """A hand-painted canvas backdrop: soft clouds of the colour, darker at the corners."""
+    cloud = np.zeros((SIDE, SIDE), np.float32)
+    for cells, amount in ((4, 1.0), (8, 0.5), (16, 0.2)):
+        coarse = rng.normal(size=(cells, cells)).astype(np.float32)
+        cloud += amount * cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    fringe = 1.0 - 0.45 * np.clip(np.hypot(_X - 0.5, _Y - 0.45) / 0.75, 0, 1) ** 2
+    return np.asarray((fringe * (0.98 + 0.075 * cloud))[..., None] * colour)
 
 
-def _outdoors(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
-    y = np.linspace(0, 1, SIZE)[:, None, None]
-    sky = np.array([150, 192, 232]) * (1 - y) + np.array([226, 234, 240]) * y
-    picture = np.tile(sky, (1, SIZE, 1)).astype(np.float32)
-    horizon = int(rng.integers(24, 44))
-    green = np.array([84, 124, 60]) * rng.uniform(0.7, 1.2)
-    picture[horizon:] = green
-    for _ in range(int(rng.integers(6, 14))):
-        centre = (int(rng.integers(0, SIZE)), horizon + int(rng.integers(-10, 6)))
-        shade = tuple(float(v) for v in green * rng.uniform(0.45, 1.1))
-        cv2.circle(picture, centre, int(rng.integers(5, 13)), shade, -1)
-    return cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(2.0, 4.0)))
+def _tint(colour: np.ndarray, factor: float) -> np.ndarray:
+    """The colour in more light: brighter, and a little paler where it clips."""
+    return np.asarray(np.minimum(colour * factor + 10.0 * (factor - 1.0), 250.0))
 
 
 PAINTERS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = {
-    "plain": _plain, "gradient": _gradient, "room": _room, "bokeh": _bokeh, "outdoors": _outdoors,
+    "plain": _plain, "gradient": _gradient, "studio": _studio, "mottled": _mottled,
+    "living room": rooms.living_room, "office": rooms.office, "library": rooms.library, "cafe": rooms.cafe,
+    "kitchen": rooms.kitchen, "window": rooms.window, "park": outdoors.park, "forest": outdoors.forest,
+    "street": outdoors.street, "beach": outdoors.beach, "mountains": outdoors.mountains, "sunset": outdoors.sunset,
+    "city night": outdoors.city_night, "bokeh": outdoors.bokeh,
 }  # fmt: skip
+#: Those whose colour is named by ``background_colour``; the others only lean towards it.
+COLOURED = ("plain", "gradient", "studio", "mottled")
 
 
 def paint(kind: str, colour: str, seed: int) -> np.ndarray:
-    """A background (64, 64, 3) uint8, row 0 at the top."""
-    picture = PAINTERS[kind](np.random.default_rng(seed), _colour(colour))
-    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)
+    """A background (SIZE, SIZE, 3) uint8 sRGB, row 0 at the top.
+
+    Args:
+        kind: one of :data:`PAINTERS`.
+        colour: one of :data:`COLOURS`; rooms take their wall's colour from it.
+        seed: everything else follows from it.
+    """
+    picture = PAINTERS[kind](np.random.default_rng(seed), np.array(COLOURS[colour], np.float32))
+    picture = np.clip(picture, 0, 255).astype(np.float32)
+    if len(picture) != SIZE:
+        picture = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.rint(picture), dtype=np.uint8)

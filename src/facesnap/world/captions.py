@@ -53,6 +53,12 @@ COLOURLESS = ("pencil", "black and white", "old photograph")
 _COLOURS = ("hair_colour", "glasses_colour", "clothes_colour", "background_colour")
 
 
+_OCCLUDER = {
+    "hand": ("a hand before the face", "a hand at the face"), "scarf": ("a scarf", "a woollen scarf"),
+    "mask": ("a face mask", "a medical mask"),
+}  # fmt: skip
+
+
 def _article(phrase: str) -> str:
     phrase = phrase.strip()
     return f"an {phrase}" if phrase[0] in "aeiou" else f"a {phrase}"
@@ -97,12 +103,14 @@ def _worn(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
                 "full beard": "a full beard",
             }[a["beard"]]
         )
-    if a["glasses"] == "sunglasses":
-        found.append("sunglasses")
+    if a["glasses"].endswith("sunglasses"):
+        found.append(str(rng.choice(["sunglasses", a["glasses"]])))
     elif a["glasses"] != "none":
         found.append(
             str(rng.choice([f"{a['glasses']} glasses", f"{a['glasses_colour']} {a['glasses']} glasses", "glasses"]))
         )
+    if a["occluder"] in _OCCLUDER:
+        found.append(str(rng.choice(_OCCLUDER[a["occluder"]])))
     if a["style"] not in COLOURLESS:
         found += [f"{a[kind]} {kind}" for kind in ("lipstick", "eyeshadow") if a[kind] != "none"]
     return found
@@ -124,10 +132,24 @@ def _background(a: dict[str, Any], rng: np.random.Generator) -> str:
             f"{colour} background",
         ),
         "gradient": (f"on a {colour} gradient background", f"{colour} backdrop", f"{colour} studio background"),
-        "room": ("in a room", "in a blurred room", "indoors"),
+        "studio": (f"in a studio with {_article(f'{colour} backdrop')}", f"{colour} studio backdrop",
+                   f"against a lit {colour} backdrop"),
+        "mottled": (f"on a mottled {colour} backdrop", f"painted {colour} canvas background"),
+        "living room": ("in a living room", "in a room at home", "indoors, in a blurred living room"),
+        "office": ("in an office", "in a bright office", "at work, with an office behind"),
+        "library": ("in a library", "in front of bookshelves", "with blurred books behind"),
+        "cafe": ("in a cafe", "in a dim cafe", "in a bar with warm lamps"),
+        "kitchen": ("in a kitchen", "with a kitchen in the background"),
+        "window": ("in front of a window", "by a large window", "with a bright window behind"),
+        "park": ("in a park", "outdoors, with trees behind", "outdoors in a green park"),
+        "forest": ("in a forest", "in the woods", "with a blurred forest behind"),
+        "street": ("in a street", "on a city street", "outdoors, between houses"),
+        "beach": ("on a beach", "by the sea", "at the seaside"),
+        "mountains": ("in the mountains", "with mountains behind", "before a mountain landscape"),
+        "sunset": ("at sunset", "in front of a sunset", "with the evening sun behind"),
+        "city night": ("in a city at night", "with city lights behind", "at night in the city"),
         "bokeh": ("with bokeh lights behind", "with blurred lights in the background"),
-        "outdoors": ("outdoors", "outdoors with blurred trees behind", "in a park"),
-    }
+    }  # fmt: skip
     return str(rng.choice(phrases[a["background"]]))
 
 

@@ -67,7 +67,7 @@ class Conditions:
     cloth_second: Colour
     occluder: str
     occluder_variant: int
-    occluder_colour: Colour
+    occluder_colour: str  #: of background.COLOURS or occluders.MASK_COLOURS; hands have the person's skin
     light: str
     light_jitter: tuple[float, float, float]
     exposure: float

@@ -26,7 +26,6 @@ class Mesh:
     expression: np.ndarray  #: (53, M * 3) f32
     moving: np.ndarray  #: (M,) i32
     triangles: np.ndarray  #: (F, 3) i32
-    torso: np.ndarray  #: (T, 3) i32, the torso's own triangles
 
     def neutral(self, shape: np.ndarray, ears: np.ndarray) -> np.ndarray:
         """Neutral mesh (V, 3) in cm for shape coefficients (100,) and ear coefficients (2,)."""
@@ -34,9 +33,8 @@ class Mesh:
         return np.asarray(self.mean + offset.reshape(-1, 3))
 
 
-def build_mesh(head: HeadModel) -> Mesh:
+def build_mesh(head: HeadModel, torso: Torso) -> Mesh:
     """Join the head with its torso; the torso's rows follow from its being affine in the head's vertices."""
-    torso = Torso(head)
     below = torso.vertices(head.mean)
 
     def dragged(offset: np.ndarray) -> np.ndarray:
@@ -55,7 +53,6 @@ def build_mesh(head: HeadModel) -> Mesh:
         expression=np.ascontiguousarray(full[:, moving].reshape(len(full), -1), np.float32),
         moving=moving,
         triangles=np.concatenate([head.triangles, torso.triangles]).astype(np.int32),
-        torso=torso.triangles.astype(np.int32),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
-from facesnap.world.background import COLOURS, PAINTERS
+from facesnap.world.background import COLOURED, COLOURS, PAINTERS
 from facesnap.world.characters import Conditions, Person, generator
-from facesnap.world.clothes import GARMENTS
+from facesnap.world.clothes import COLOURS_OF, GARMENTS
+from facesnap.world.glasses import FRAMES
+from facesnap.world.occluders import MASK_COLOURS, OCCLUDERS, VARIANTS
 from facesnap.world.palette import DYED_HAIR, EYESHADOW, GLASSES, HAIR, LIPSTICK, NATURAL_HAIR, jitter
 
 HAIR_VARIANTS = 4
@@ -42,11 +44,12 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
     style = _choice(rng, STYLE_SHARES)
     hair_style, beard, lipstick, eyeshadow = _grooming(rng, person.leaning)
     hair_colour = _hair_colour(rng, person)
-    glasses = _choice(rng, {"none": 0.72, "round": 0.12, "rectangular": 0.12, "sunglasses": 0.04})
+    glasses = _glasses(rng)
     garment = str(rng.choice(list(GARMENTS)))
-    cloth, second = (str(c) for c in rng.choice(list(COLOURS), 2, replace=False))
-    kinds = list(PAINTERS)
-    background = str(rng.choice(kinds, p=[0.40, 0.30, 0.10, 0.08, 0.12] if cpu else [0.2] * 5))
+    cloth = str(rng.choice(COLOURS_OF.get(garment, tuple(COLOURS))))
+    second = str(rng.choice([name for name in COLOURS if name != cloth]))
+    background = _background(rng, cpu)
+    occluder, occluder_variant, occluder_colour = _occluder(rng, 0.04 if cpu else 0.09)
     gaze = (_clipped(rng, 8.0, 24.0), _clipped(rng, 5.0, 13.0))
     mood, expression = _expression(rng, gaze)
     yaw, pitch, roll = _pose(rng, cpu)
@@ -55,10 +58,10 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
     return Conditions(
         index=index, preset=preset, style=style, hair_style=hair_style, hair_variant=int(rng.integers(HAIR_VARIANTS)),
         hair_colour=hair_colour, hair=jitter(rng, HAIR[hair_colour], 0.08), beard=beard, glasses=glasses,
-        glasses_colour="black" if glasses == "sunglasses" else str(rng.choice(list(GLASSES))), lipstick=lipstick,
+        glasses_colour=str(rng.choice(list(GLASSES))), lipstick=lipstick,
         eyeshadow=eyeshadow, garment=garment, garment_colour=cloth, cloth=jitter(rng, COLOURS[cloth], 0.06),
-        cloth_second=jitter(rng, COLOURS[second], 0.06), occluder="none", occluder_variant=0,
-        occluder_colour=(0.0, 0.0, 0.0), light="neon" if style == "neon" else _choice(rng, LIGHTS),
+        cloth_second=jitter(rng, COLOURS[second], 0.06), occluder=occluder, occluder_variant=occluder_variant,
+        occluder_colour=occluder_colour, light="neon" if style == "neon" else _choice(rng, LIGHTS),
         light_jitter=_three(rng.normal(0, 0.12, 3)), exposure=float(np.exp(rng.normal(0.0, 0.10))),
         background=background, background_colour=str(rng.choice(list(COLOURS))),
         background_seed=int(rng.integers(2**31)), yaw=yaw, pitch=pitch, roll=roll, mood=mood, expression=expression,
@@ -89,6 +92,29 @@ def _pose(rng: np.random.Generator, cpu: bool) -> tuple[float, float, float]:
     else:
         yaw = _clipped(rng, 20.0, 60.0)
     return yaw, _clipped(rng, 6.0 if cpu else 8.0, 15.0 if cpu else 22.0), _clipped(rng, 5.0 if cpu else 6.0, 14.0)
+
+
+def _glasses(rng: np.random.Generator) -> str:
+    """None for seven in ten; a fifth of the pairs are sunglasses."""
+    if rng.random() < 0.70:
+        return "none"
+    dark = rng.random() < 0.2
+    return str(rng.choice([name for name, frame in FRAMES.items() if frame.dark == dark]))
+
+
+def _background(rng: np.random.Generator, cpu: bool) -> str:
+    """Backdrops of a named colour more often than places, on the small preset above all."""
+    coloured = rng.random() < (0.75 if cpu else 0.4)
+    return str(rng.choice([name for name in PAINTERS if (name in COLOURED) == coloured]))
+
+
+def _occluder(rng: np.random.Generator, share: float) -> tuple[str, int, str]:
+    """What is before the face, if anything: kind, variant, colour."""
+    if rng.random() >= share:
+        return "none", 0, "none"
+    kind = str(rng.choice(OCCLUDERS))
+    colours = {"mask": tuple(MASK_COLOURS), "scarf": tuple(COLOURS), "hand": ("none",)}[kind]
+    return kind, int(rng.integers(VARIANTS[kind])), str(rng.choice(colours))
 
 
 def _hair_colour(rng: np.random.Generator, person: Person) -> str:

@@ -14,16 +14,18 @@ from facesnap.core.types import rotation_matrix
 from facesnap.world import background
 from facesnap.world.beards import GROWN, STRANDS, beard_hairs, beard_roots, beard_uniforms
 from facesnap.world.characters import Conditions, Person
-from facesnap.world.clothes import GARMENTS
+from facesnap.world.clothes import GARMENTS, layer_uniforms
 from facesnap.world.eyes import turn_eyes
+from facesnap.world.glasses import FRAMES
 from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
 from facesnap.world.labels import CLASSES, hidden_landmarks, labels_of
 from facesnap.world.lights import LIGHTS, set_up
 from facesnap.world.makeup import bake_uniforms, inner_uniforms, skin_uniforms
 from facesnap.world.masks import scalp_height
+from facesnap.world.occluders import MASK_COLOURS, SURFACE, place
 from facesnap.world.palette import GLASSES, linear
-from facesnap.world.scene import Scene
+from facesnap.world.scene import OccluderArrays, Scene
 from facesnap.world.styles import apply_style
 
 #: Number by which inner.frag knows a part.
@@ -105,10 +107,13 @@ class Renderer:
             backdrop = _backdrop(conditions)
             self._place(conditions, rotation, shaped, linear(backdrop.mean(axis=(0, 1))))
             self._dress(person)
-            self._cast_shadow(conditions)
+            occluder = self._occluder(conditions, marks)
+            self._cast_shadow(conditions, shaped, occluder)
             self._draw_head(person, conditions, backdrop, marks, eyes)
             bare = self._nearness(conditions)
             self._draw_worn(person, conditions, shaped)
+            if occluder is not None:
+                self._draw_occluder(person, conditions, occluder)
             image, segmentation = self._read()
             dressed = self._nearness(conditions)
         camera, posed = conditions.camera(self.size), marks @ rotation.T
@@ -140,7 +145,14 @@ class Renderer:
         scene.use("u_albedo", albedo)
         scene.use("u_relief", relief)
 
-    def _cast_shadow(self, c: Conditions) -> None:
+    def _occluder(self, c: Conditions, marks: np.ndarray) -> OccluderArrays | None:
+        """What hides a part of the face, put on the expressed landmarks (72, 3)."""
+        if c.occluder == "none":
+            return None
+        placed = place(c.occluder, c.occluder_variant, marks)
+        return self.scene.occluder(c.occluder, c.occluder_variant, placed)
+
+    def _cast_shadow(self, c: Conditions, shaped: Shaped, occluder: OccluderArrays | None) -> None:
         """Depth from the key light into the shadow map."""
         scene = self.scene
         scene.shadow_target.use()
@@ -151,11 +163,14 @@ class Renderer:
         hair = scene.hair(c.hair_style, c.hair_variant)
         if hair is not None:
             hair.depth.render()
-        scene.set("u_shadow_pass", False)
+        if occluder is not None:
+            scene.set("u_carry", np.eye(3, 4))
+            occluder.depth.render()
+        scene.set_all({"u_shadow_pass": False, "u_carry": shaped.carry_hair.T})
 
     def _show(self, name: str) -> None:
         """Say what is drawn next, for the segmentation."""
-        self.scene.set("u_class", CLASSES.index(name) * CLASS_STEP / 255)
+        self.scene.set("u_class", class_alpha(name))
 
     def _draw_head(self, person: Person, c: Conditions, backdrop: np.ndarray, marks: np.ndarray, eyes: Any) -> None:
         """Background, skin, eyes, and what the lips hide."""
@@ -202,33 +217,44 @@ class Renderer:
             self._draw_glasses(shaped, c)
 
     def _draw_clothes(self, c: Conditions) -> None:
-        garment = GARMENTS[c.garment]
+        """A garment's layers, the outermost first."""
+        for layer in GARMENTS[c.garment]:
+            self.scene.set_all(layer_uniforms(layer, c.cloth, c.cloth_second, c.index))
+            for piece in layer.pieces:
+                self.scene.cloth[layer.defines, piece].render()
+            self.scene.gl.enable(moderngl.CULL_FACE)  # the trunk is closed, its pieces have two sides
+            self.scene.cloth[layer.defines, layer.body].render()
+            self.scene.gl.disable(moderngl.CULL_FACE)
+
+    def _draw_occluder(self, person: Person, c: Conditions, occluder: OccluderArrays) -> None:
+        kind, gloss = SURFACE[c.occluder]
+        named = MASK_COLOURS if c.occluder == "mask" else background.COLOURS
+        colour = person.skin if c.occluder == "hand" else named[c.occluder_colour]
         self.scene.set_all({
-            "u_offset": garment.offset, "u_cloth": linear(c.cloth), "u_cloth_second": linear(c.cloth_second),
-            "u_pattern": garment.pattern, "u_neckline": garment.neckline, "u_opening": garment.opening,
-            "u_band": garment.band,
+            "u_carry": np.eye(3, 4), "u_kind": kind, "u_gloss": gloss, "u_second": linear(c.cloth_second),
+            "u_colour": np.append(linear(colour), class_alpha("occluder")),
         })  # fmt: skip
-        self.scene.parts["cloth"].render()
+        occluder.shaded.render()
 
     def _draw_glasses(self, shaped: Shaped, c: Conditions) -> None:
         """Frame, then lenses: dark ones count as glasses, clear ones leave depth and class as they are."""
         scene, (frame, lens) = self.scene, self.scene.glasses[c.glasses]
-        alpha = CLASSES.index("glasses") * CLASS_STEP / 255
-        colour = linear(GLASSES[c.glasses_colour])
-        scene.set_all({"u_carry": shaped.carry_glasses.T, "u_gloss": 0.35, "u_colour": np.append(colour, alpha)})
+        alpha, dark = class_alpha("glasses"), FRAMES[c.glasses].dark
+        scene.set_all({
+            "u_carry": shaped.carry_glasses.T, "u_gloss": 0.35, "u_kind": 0,
+            "u_colour": np.append(linear(GLASSES[c.glasses_colour]), alpha),
+        })  # fmt: skip
         frame.render()
-        dark = c.glasses == "sunglasses"
-        tint = (0.01, 0.01, 0.012, 0.88) if dark else (0.5, 0.55, 0.6, 0.10)
-        scene.set_all({"u_gloss": 0.06, "u_colour": tint})
+        scene.set_all({"u_gloss": 0.06, "u_colour": FRAMES[c.glasses].lens, "u_kind": 1})
         scene.gl.enable(moderngl.BLEND)
         scene.gl.blend_func = LENS_BLEND
         scene.target.depth_mask = dark
         lens.render()
         scene.target.depth_mask = True
         scene.gl.disable(moderngl.BLEND)
-        if dark:
+        if dark:  # again, for the class alone
             scene.target.color_mask = (False, False, False, True)
-            scene.set("u_colour", (0.0, 0.0, 0.0, alpha))
+            scene.set_all({"u_kind": 0, "u_colour": (0.0, 0.0, 0.0, alpha)})
             scene.gl.depth_func = "<="
             lens.render()
             scene.gl.depth_func = "<"
@@ -253,6 +279,11 @@ class Renderer:
         start, slope = depth_terms(1.0 / c.distance)
         w = slope / (2.0 * depth.reshape(side, side)[::-1] - 1.0 - start)
         return np.asarray((1.0 - w) * c.distance)
+
+
+def class_alpha(name: str) -> float:
+    """The alpha that says that a pixel shows a class."""
+    return CLASSES.index(name) * CLASS_STEP / 255
 
 
 def _backdrop(c: Conditions) -> np.ndarray:

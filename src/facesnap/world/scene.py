@@ -9,8 +9,9 @@ import moderngl
 import numpy as np
 
 from facesnap.core.errors import FaceSnapError
-from facesnap.world import background, glasses
+from facesnap.world import background, glasses, occluders
 from facesnap.world.ambient import bake_ambient
+from facesnap.world.clothes import GARMENTS, Torso, fold_map
 from facesnap.world.hair import grow
 from facesnap.world.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.masks import mask_textures, scalp_height
@@ -26,16 +27,25 @@ PROGRAMS = {
     "skin": ("head.vert", "skin.frag"),
     "bearded": ("head.vert", "skin.frag", "BEARD"),
     "inner": ("head.vert", "inner.frag"),
-    "cloth": ("head.vert", "cloth.frag"),
     "head_depth": ("head.vert", "depth.frag"),
     "hair": ("hair.vert", "hair.frag"),
     "hair_depth": ("hair.vert", "depth.frag"),
     "beard": ("beard.vert", "hair.frag"),
     "solid": ("solid.vert", "solid.frag"),
+    "solid_depth": ("solid.vert", "depth.frag"),
     "background": ("background.vert", "background.frag"),
 }
 #: Which texture unit each sampler reads.
-UNITS = {"u_noise": 0, "u_shadow_map": 1, "u_mask_a": 2, "u_mask_b": 3, "u_picture": 4, "u_albedo": 5, "u_relief": 6}
+UNITS = {
+    "u_noise": 0,
+    "u_shadow_map": 1,
+    "u_mask_a": 2,
+    "u_mask_b": 3,
+    "u_picture": 4,
+    "u_albedo": 5,
+    "u_relief": 6,
+    "u_folds": 7,
+}
 UNLIT = ("depth.frag", "background.frag", "bake.frag", "hair.frag")
 #: Lit per vertex: their fragments are many and small.
 LIT_BY_VERTEX = ("hair.vert", "beard.vert")
@@ -43,6 +53,13 @@ LIT_BY_VERTEX = ("hair.vert", "beard.vert")
 
 class HairArrays(NamedTuple):
     """One grown hair style on the card: for the picture and for the shadow map."""
+
+    shaded: moderngl.VertexArray
+    depth: moderngl.VertexArray
+
+
+class OccluderArrays(NamedTuple):
+    """One occluder on the card: for the picture and for the shadow map."""
 
     shaded: moderngl.VertexArray
     depth: moderngl.VertexArray
@@ -61,16 +78,20 @@ class Scene:
     """
 
     def __init__(self, head: HeadModel, size: int, samples: int) -> None:
-        self.head, self.mesh = head, build_mesh(head)
+        self.head, self.torso = head, Torso(head)
+        self.mesh = build_mesh(head, self.torso)
         self.gl = open_context()
         shape = (size * samples, size * samples)
         self.target = self.gl.framebuffer([self.gl.renderbuffer(shape, 4)], self.gl.depth_renderbuffer(shape))
         self.programs = {name: self._program(*shaders) for name, shaders in PROGRAMS.items()}
+        self.programs |= {made: self._program("cloth.vert", "cloth.frag", *made.split(";")) for made in cloth_defines()}
         self._make_textures()
         self.baker = SkinBaker(self.gl, size)
         self.morpher = Morpher(self.gl, self.mesh, _source("morph.comp"), _source("normals.comp"))
         self._make_head()
+        self._make_cloth()
         self._make_solids()
+        self._occluders: dict[tuple[str, int], tuple[moderngl.Buffer, OccluderArrays]] = {}
         self._hair: dict[tuple[str, int], HairArrays | None] = {}
 
     def _program(self, vertex: str, fragment: str, *defined: str) -> moderngl.Program:
@@ -92,9 +113,12 @@ class Scene:
             for mask in mask_textures(self.head)
         ]
         self.backdrop = self.gl.texture((background.SIZE, background.SIZE), 3)
+        folds = fold_map()
+        self._folds = self.gl.texture(folds.shape[1::-1], 4, folds.tobytes())
         flat = (self.shadow_map, *masks, self.backdrop)
-        for texture in flat:
+        for texture in (*flat, self._folds):
             texture.repeat_x = texture.repeat_y = False
+        self._folds.use(UNITS["u_folds"])
         volume.use(0)
         for unit, texture in enumerate(flat, start=1):
             texture.use(unit)
@@ -104,20 +128,19 @@ class Scene:
     def _make_head(self) -> None:
         """The head with the torso below it: positions and normals change per picture, the rest never."""
         head = self.head
-        rest = self.mesh.mean + HEAD_ORIGIN
+        rest = np.concatenate([head.mean + HEAD_ORIGIN, self.torso.static[:, :3]])
         ambient = np.ones(len(rest), np.float32)
         ambient[: len(head.mean)] = bake_ambient(self.gl, head)
         static = np.concatenate([rest, ambient[:, None], scalp_height(rest)[:, None], atlas_place(rest)], axis=1)
         self._static = self.gl.buffer(static.astype(np.float32).tobytes())
         skin = head.triangles[head.part_triangles["skin"]]
-        shoulders = skin[(rest[skin][:, :, 1] < -5.0).all(axis=1)]
         self.parts = {
             name: self.head_array("skin" if name == "skin" else "inner", head.triangles[part])
             for name, part in head.part_triangles.items()
         }
         self.parts["bearded"] = self.head_array("bearded", skin)
-        self.parts["cloth"] = self.head_array("cloth", np.concatenate([shoulders, self.mesh.torso]))
-        self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, self.mesh.torso]))
+        trunk = self.torso.triangles[self.torso.pieces["trunk"]]
+        self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, trunk]))
         behind = (rest[skin] - CENTRE)[:, :, 2] < -0.9 * np.linalg.norm(rest[skin] - CENTRE, axis=2)
         self.parts["bake"] = self.head_array("bake", skin[~behind.any(axis=1)])  # what the atlas tears is left out
 
@@ -131,6 +154,22 @@ class Scene:
             if any(name in used for name, _ in kind)
         ]  # fmt: skip
         return self.gl.vertex_array(used, content, index_buffer=self.gl.buffer(triangles.astype(np.int32).tobytes()))
+
+    def _make_cloth(self) -> None:
+        """The torso's pieces for each cloth program; the head's vertices come before the torso's and are not drawn."""
+        unused = np.zeros((len(self.head.mean), self.torso.static.shape[1]), np.float32)
+        static = self.gl.buffer(np.concatenate([unused, self.torso.static]).astype(np.float32).tobytes())
+        fields = (("in_position", 3), ("in_normal", 3)), (("in_rest", 4), ("in_cloth", 4), ("in_shade", 4))
+        self.cloth: dict[tuple[str, str], moderngl.VertexArray] = {}
+        for name, part in self.torso.pieces.items():
+            index = self.gl.buffer(self.torso.triangles[part].astype(np.int32).tobytes())
+            for made in cloth_defines():
+                used = self.programs[made]
+                content = [
+                    (buffer, *_layout(used, kind))
+                    for buffer, kind in zip((self.morpher.moved, static), fields, strict=True)
+                ]
+                self.cloth[made, name] = self.gl.vertex_array(used, content, index_buffer=index)
 
     def _make_solids(self) -> None:
         quad = self.gl.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32).tobytes())
@@ -146,6 +185,22 @@ class Scene:
                 for part in (frame, lens)
             )
             self.glasses[kind] = (frame_array, lens_array)
+
+    def occluder(self, kind: str, variant: int, placed: np.ndarray) -> OccluderArrays:
+        """An occluder whose vertices (N, 6) are ``placed`` for this picture."""
+        key = (kind, variant % occluders.VARIANTS[kind])
+        if key not in self._occluders:
+            buffer = self.gl.buffer(reserve=placed.nbytes)
+            index = self.gl.buffer(occluders.build(*key)[1].tobytes())
+            fields = (("in_position", 3), ("in_normal", 3))
+            made = [
+                self.gl.vertex_array(program, [(buffer, *_layout(program, fields))], index_buffer=index)
+                for program in (self.programs["solid"], self.programs["solid_depth"])
+            ]
+            self._occluders[key] = buffer, OccluderArrays(*made)
+        buffer, arrays = self._occluders[key]
+        buffer.write(placed.astype(np.float32).tobytes())
+        return arrays
 
     def beard_array(self, strands: int) -> tuple[moderngl.Buffer, moderngl.VertexArray]:
         """Instanced short ribbons: the buffer of roots to fill per picture, and the array to draw."""
@@ -197,6 +252,11 @@ class Scene:
         """Set several uniforms."""
         for name, value in values.items():
             self.set(name, value)
+
+
+def cloth_defines() -> list[str]:
+    """Cloth programs that garments need, by what is defined in them."""
+    return sorted({layer.defines for layers in GARMENTS.values() for layer in layers})
 
 
 def open_context() -> moderngl.Context:
