@@ -109,7 +109,7 @@ void main() {
         ao *= mix(1.0, clamp(0.45 + fold.z, 0.4, 1.15), min(0.8 * u_depth_of_folds, 1.0));
         float sleeve = abs(rest.x) - 16.9 - 0.02 * (rest.y + 24.0) * (rest.y + 24.0) * step(-24.0, rest.y);
         seam = 0.7 * line(sleeve, 0.10);
-        slope.x += sign(rest.x) * 0.5 * line(sleeve - 0.2, 0.25);
+        slope.x += sign(rest.x) * 0.3 * line(sleeve - 0.2, 0.25);
         if (u_band > 0.0) {
             float rim = smoothstep(u_band + 0.06, u_band - 0.06, below);
             if (PATTERN == 9 || PATTERN == 10) {
