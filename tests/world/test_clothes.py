@@ -5,11 +5,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tests.world.heads import neutral
 
 from facesnap.world.background import COLOURS
-from facesnap.world.characters import sample_conditions, sample_person
 from facesnap.world.clothes import COLOURS_OF, DETAILS, GARMENTS, PATTERNS, Torso, fold_map
 from facesnap.world.head import HEAD_ORIGIN
+from facesnap.world.moments import sample_conditions
+from facesnap.world.people import sample_person
 from facesnap.world.trunk import COLUMNS, Neck
 
 
@@ -19,7 +21,7 @@ def torso(head):
 
 
 def _heads(head, count: int) -> list[np.ndarray]:
-    return [head.neutral(sample_person(5, k).shape) for k in range(count)]
+    return [neutral(head, sample_person(5, k).shape) for k in range(count)]
 
 
 def test_torso_is_affine_in_the_head(head, torso):
@@ -76,7 +78,7 @@ def test_layers_name_known_patterns_and_details():
         for layer in layers:
             assert layer.pattern in PATTERNS
             assert layer.detail in DETAILS
-            assert "#define PATTERN" in layer.defines
+            assert layer.defines.startswith(f"PATTERN {PATTERNS.index(layer.pattern)};")
     assert all(name in COLOURS for names in COLOURS_OF.values() for name in names)
     assert set(COLOURS_OF) <= set(GARMENTS)
 
@@ -94,7 +96,8 @@ def _picture(renderer, garment: str, colour: str) -> np.ndarray:
     chosen = {
         "garment": garment, "cloth": COLOURS[colour], "cloth_second": COLOURS["white"], "light": "soft", "yaw": 0.0,
         "light_jitter": (0.0, 0.0, 0.0), "pitch": 0.0, "roll": 0.0, "hair_style": "bald", "background": "plain",
-        "background_colour": "white", "picture_height": 40.0, "centre": (0.5, 0.38), "distance": 110.0,
+        "background_colour": "white", "picture_height": 40.0, "centre": (0.5, 0.38), "focal": 66.0,
+        "style": "photo", "occluder": "none", "beard": "none", "glasses": "none", "exposure": 1.0,
     }  # fmt: skip
     return np.asarray(renderer.render(person, dataclasses.replace(base, **chosen)).image)
 

@@ -56,11 +56,12 @@ class HeadModel:
         """The 72 landmarks (72, 3) of a neutral head (V or more, 3) with expression ``weights`` (53,)."""
         return np.asarray(neutral[self.landmarks] + np.tensordot(weights, self.landmark_expression, 1))
 
-    def normals(self, vertices: np.ndarray) -> np.ndarray:
-        """Area-weighted unit vertex normals (V, 3)."""
-        a, b, c = (vertices[self.triangles[:, i]] for i in range(3))
+    def normals(self, vertices: np.ndarray, triangles: np.ndarray | None = None) -> np.ndarray:
+        """Area-weighted unit vertex normals (V, 3); ``triangles`` (F, 3) default to the head's."""
+        triangles = self.triangles if triangles is None else triangles
+        a, b, c = (vertices[triangles[:, i]] for i in range(3))
         face = np.cross(b - a, c - a)
-        corners = self.triangles.T.ravel()
+        corners = triangles.T.ravel()
         count = len(vertices)
         total = np.stack([np.bincount(corners, np.tile(face[:, i], 3), count) for i in range(3)], axis=1)
         return np.asarray((total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)).astype(np.float32))

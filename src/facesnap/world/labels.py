@@ -14,22 +14,29 @@ from facesnap.world.characters import Conditions, Person
 
 #: What a pixel of the segmentation shows; beards count as hair, clear lenses as what is behind them.
 CLASSES = ("background", "skin", "hair", "clothes", "glasses", "occluder")
-#: A landmark counts as hidden when what is drawn there lies this much nearer to the camera, in cm.
+#: A landmark is hidden by the head itself when what is drawn there lies this much nearer to the camera, in cm.
 HIDDEN_BEHIND = 0.35
+#: Something worn is before it when it is drawn this much nearer than the head there, in cm.
+WORN_BEFORE = 0.03
 
 
-def hidden_landmarks(posed: np.ndarray, camera: Camera, size: int, nearness: np.ndarray) -> np.ndarray:
-    """Which posed landmarks (72, 3) lie behind what is drawn, or outside the picture: (72,) bool.
+def seen_landmarks(
+    posed: np.ndarray, camera: Camera, size: int, bare: np.ndarray, dressed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which posed landmarks (72, 3) are ``visible`` but for what is worn, and which ``occluded`` by that: (72,) bool.
 
-    ``nearness`` (R, R) is the drawn z in cm towards the camera (see render.nearness) of a picture whose side is
-    ``size`` in the camera's pixels. A point is hidden when all drawn pixels round it are nearer.
+    ``bare`` and ``dressed`` (R, R): z in cm towards the camera of the head as drawn alone, and of all that is drawn.
+    A point is visible if it is in the picture and not all drawn pixels round it are nearer by
+    :data:`HIDDEN_BEHIND`; occluded if visible, and all round it something worn is before the head.
     """
-    side = len(nearness)
+    side = len(bare)
     spot = camera.project(posed) * (side / size)
     inside = ((spot >= 0) & (spot < side)).all(axis=1)
     column, row = np.clip(np.floor(spot), 1, side - 2).astype(int).T
-    around = [nearness[row + dy, column + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    return np.asarray(~inside | (np.min(around, axis=0) > posed[:, 2] + HIDDEN_BEHIND))
+    around = [(row + dy, column + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    visible = inside & (np.min([bare[at] for at in around], axis=0) <= posed[:, 2] + HIDDEN_BEHIND)
+    covered = np.min([dressed[at] - bare[at] for at in around], axis=0) > WORN_BEFORE
+    return np.asarray(visible), np.asarray(visible & covered)
 
 
 def attributes_of(person: Person, c: Conditions) -> dict[str, Any]:
@@ -51,23 +58,30 @@ def age_of(person: Person) -> str:
 
 
 def labels_of(
-    person: Person, c: Conditions, rotation: np.ndarray, landmarks: np.ndarray, hidden: np.ndarray, size: int
+    person: Person,
+    c: Conditions,
+    rotation: np.ndarray,
+    landmarks: np.ndarray,
+    drawn: tuple[np.ndarray, np.ndarray],
+    size: int,
 ) -> dict[str, Any]:
     """JSON-ready labels.
 
-    ``landmarks`` (72, 3) in the unposed head's space; ``hidden`` (2, 72) bool: by the head itself, by anything.
+    ``landmarks`` (72, 3) in the unposed head's space; ``drawn``: how near the head alone, and all, is drawn
+    (see :func:`seen_landmarks`).
     """
     camera = c.camera(size)
     posed = landmarks @ rotation.T
     points = camera.project(posed)
     attributes = attributes_of(person, c)
+    visible, occluded = seen_landmarks(posed, camera, size, *drawn)
     return {
         "person_id": person.person_id, "index": c.index, "seed": person.seed, "preset": c.preset, "size": size,
         "style": c.style, "identity": _rounded(person.shape, 5),
         "pose": {"yaw": c.yaw, "pitch": c.pitch, "roll": c.roll}, "camera": asdict(camera),
         "expression": _rounded(c.expression, 5), "gaze": list(c.gaze), "landmarks2d": _rounded(points, 3),
-        "landmarks3d": _rounded(landmarks, 4), "visible": (~hidden[0]).tolist(),
-        "occluded": (hidden[1] & ~hidden[0]).tolist(), "points5": _rounded(five_points(points), 3),
+        "landmarks3d": _rounded(landmarks, 4), "visible": visible.tolist(),
+        "occluded": occluded.tolist(), "points5": _rounded(five_points(points), 3),
         "box": _rounded(np.concatenate([points.min(axis=0), points.max(axis=0)]), 3),
         "attributes": attributes, "captions": captions_of(attributes, (person.seed, person.person_id, c.index)),
         "person": _parameters(person), "conditions": _parameters(c),

@@ -49,7 +49,7 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
     cloth = str(rng.choice(COLOURS_OF.get(garment, tuple(COLOURS))))
     second = str(rng.choice([name for name in COLOURS if name != cloth]))
     background = _background(rng, cpu)
-    occluder, occluder_variant, occluder_colour = _occluder(rng, 0.04 if cpu else 0.09)
+    occluder, occluder_variant, occluder_colour = _occluder(rng, 0.04 if cpu else 0.09, beard in ("none", "stubble"))
     gaze = (_clipped(rng, 8.0, 24.0), _clipped(rng, 5.0, 13.0))
     mood, expression = _expression(rng, gaze)
     yaw, pitch, roll = _pose(rng, cpu)
@@ -108,11 +108,11 @@ def _background(rng: np.random.Generator, cpu: bool) -> str:
     return str(rng.choice([name for name in PAINTERS if (name in COLOURED) == coloured]))
 
 
-def _occluder(rng: np.random.Generator, share: float) -> tuple[str, int, str]:
+def _occluder(rng: np.random.Generator, share: float, shaved: bool) -> tuple[str, int, str]:
     """What is before the face, if anything: kind, variant, colour."""
     if rng.random() >= share:
         return "none", 0, "none"
-    kind = str(rng.choice(OCCLUDERS))
+    kind = str(rng.choice([name for name in OCCLUDERS if name != "mask" or shaved]))  # beards stick out of masks
     colours = {"mask": tuple(MASK_COLOURS), "scarf": tuple(COLOURS), "hand": ("none",)}[kind]
     return kind, int(rng.integers(VARIANTS[kind])), str(rng.choice(colours))
 

@@ -19,7 +19,7 @@ from facesnap.world.eyes import turn_eyes
 from facesnap.world.glasses import FRAMES
 from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
-from facesnap.world.labels import CLASSES, hidden_landmarks, labels_of
+from facesnap.world.labels import CLASSES, labels_of
 from facesnap.world.lights import LIGHTS, set_up
 from facesnap.world.makeup import bake_uniforms, inner_uniforms, skin_uniforms
 from facesnap.world.masks import scalp_height
@@ -116,9 +116,7 @@ class Renderer:
                 self._draw_occluder(person, conditions, occluder)
             image, segmentation = self._read()
             dressed = self._nearness(conditions)
-        camera, posed = conditions.camera(self.size), marks @ rotation.T
-        hidden = np.stack([hidden_landmarks(posed, camera, self.size, drawn) for drawn in (bare, dressed)])
-        labels = labels_of(person, conditions, rotation, marks, hidden, self.size)
+        labels = labels_of(person, conditions, rotation, marks, (bare, dressed), self.size)
         image = apply_style(image, segmentation, conditions.style, conditions.background_seed)
         return Render(image, segmentation, labels)
 
