@@ -47,10 +47,11 @@ LIGHTS: dict[str, Light] = {
 SPILL = 0.35
 
 
-def set_up(conditions: Conditions, surroundings: np.ndarray) -> dict[str, Any]:
+def set_up(conditions: Conditions, surroundings: np.ndarray, darkness: float) -> dict[str, Any]:
     """Uniforms of a picture's light ("left" and "right" are the picture's sides).
 
-    ``surroundings``: mean linear colour (3,) of the background, which tints the light from all round.
+    ``surroundings``: mean linear colour (3,) of the background, which tints the light from all round;
+    ``darkness``: of the skin, 0 to 1, to which the camera sets its exposure in part.
     """
     light = LIGHTS[conditions.light]
     key = _unit(np.array(light.key_direction) + conditions.light_jitter)
@@ -65,7 +66,7 @@ def set_up(conditions: Conditions, surroundings: np.ndarray) -> dict[str, Any]:
         "u_key_direction": tuple(key), "u_key": light.key, "u_fill_direction": tuple(_unit([-key[0], 0.15, 0.9])),
         "u_fill": light.fill, "u_rim_direction": tuple(rim), "u_rim": light.rim,
         "u_sky": tuple(np.array(light.sky) * tint), "u_ground": tuple(np.array(light.ground) * tint),
-        "u_exposure": 1.05 * conditions.exposure,
+        "u_exposure": (0.92 + 0.32 * darkness) * conditions.exposure,
     }  # fmt: skip
 
 

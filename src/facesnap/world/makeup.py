@@ -29,8 +29,13 @@ def skin_uniforms(person: Person, c: Conditions) -> dict[str, Any]:
         "u_lipstick": _paint(LIPSTICK, c.lipstick, 0.9), "u_eyeshadow": _paint(EYESHADOW, c.eyeshadow, 0.55),
         "u_scalp_cover": style.cover, "u_recede": style.recede, "u_fade": style.fade,
         "u_beard": linear(beard_colour(person, c)) * 0.6, "u_beard_cover": beard_cover(person, c),
-        "u_darkness": list(SKIN).index(person.tone) / (len(SKIN) - 1),
+        "u_darkness": darkness(person),
     }  # fmt: skip
+
+
+def darkness(person: Person) -> float:
+    """Place of the skin's tone between very pale (0) and very dark (1)."""
+    return list(SKIN).index(person.tone) / (len(SKIN) - 1)
 
 
 def _paint(colours: dict[str, tuple[int, int, int]], name: str, amount: float) -> np.ndarray:

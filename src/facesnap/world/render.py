@@ -21,7 +21,7 @@ from facesnap.world.hair import affine_fit
 from facesnap.world.head import HEAD_ORIGIN, load_head
 from facesnap.world.labels import CLASSES, labels_of
 from facesnap.world.lights import LIGHTS, set_up
-from facesnap.world.makeup import bake_uniforms, inner_uniforms, skin_uniforms
+from facesnap.world.makeup import bake_uniforms, darkness, inner_uniforms, skin_uniforms
 from facesnap.world.masks import scalp_height
 from facesnap.world.occluders import MASK_COLOURS, SURFACE, place
 from facesnap.world.palette import GLASSES, linear
@@ -105,7 +105,7 @@ class Renderer:
         with self.scene.gl:  # another renderer of this process may be the current one
             self.scene.morpher.run(neutral, conditions.expression)
             backdrop = _backdrop(conditions)
-            self._place(conditions, rotation, shaped, linear(backdrop.mean(axis=(0, 1))))
+            self._place(person, conditions, rotation, shaped, linear(backdrop.mean(axis=(0, 1))))
             self._dress(person)
             occluder = self._occluder(conditions, marks)
             self._cast_shadow(conditions, shaped, occluder)
@@ -120,14 +120,16 @@ class Renderer:
         image = apply_style(image, segmentation, conditions.style, conditions.background_seed)
         return Render(image, segmentation, labels)
 
-    def _place(self, c: Conditions, rotation: np.ndarray, shaped: Shaped, surroundings: np.ndarray) -> None:
+    def _place(
+        self, person: Person, c: Conditions, rotation: np.ndarray, shaped: Shaped, surroundings: np.ndarray
+    ) -> None:
         """Uniforms that several programs share: pose, camera, light, colours."""
         body = rotation_matrix(
             *(share * angle for share, angle in zip(BODY_TURN, (c.yaw, c.pitch, c.roll), strict=True))
         )
         camera = c.camera(self.size)
         fractions = (camera.scale / self.size, camera.cx / self.size, camera.cy / self.size)
-        light = set_up(c, surroundings)
+        light = set_up(c, surroundings, darkness(person))
         self.scene.set_all({
             "u_head": rotation, "u_body": body, "u_body_offset": rotation @ NECK - body @ NECK,
             "u_camera": (*fractions, camera.inverse_distance), "u_depth": depth_terms(camera.inverse_distance),
@@ -180,7 +182,7 @@ class Renderer:
         scene.backdrop_array.render(moderngl.TRIANGLE_STRIP)
         scene.gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._show("skin")
-        scene.set_all(skin_uniforms(person, c))
+        scene.set_all({**skin_uniforms(person, c), "u_hair_class": class_alpha("hair")})
         scene.parts["skin" if c.beard == "none" else "bearded"].render()
         scene.gl.enable_only(moderngl.DEPTH_TEST)
         upper, lower = marks[[66, 70], 1]

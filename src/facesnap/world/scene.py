@@ -51,6 +51,10 @@ UNLIT = ("depth.frag", "background.frag", "bake.frag", "hair.frag")
 LIT_BY_VERTEX = ("hair.vert", "beard.vert")
 
 
+#: Half width and lowest height (cm, model space) of the bare chest.
+CHEST = (5.5, -27.0)
+
+
 class HairArrays(NamedTuple):
     """One grown hair style on the card: for the picture and for the shadow map."""
 
@@ -129,15 +133,19 @@ class Scene:
         """The head with the torso below it: positions and normals change per picture, the rest never."""
         head = self.head
         rest = np.concatenate([head.mean + HEAD_ORIGIN, self.torso.static[:, :3]])
-        ambient = np.ones(len(rest), np.float32)
-        ambient[: len(head.mean)] = bake_ambient(self.gl, head)
+        ambient = np.concatenate([bake_ambient(self.gl, head), self.torso.static[:, 3]])
         static = np.concatenate([rest, ambient[:, None], scalp_height(rest)[:, None], atlas_place(rest)], axis=1)
         self._static = self.gl.buffer(static.astype(np.float32).tobytes())
-        skin = head.triangles[head.part_triangles["skin"]]
         self.parts = {
-            name: self.head_array("skin" if name == "skin" else "inner", head.triangles[part])
-            for name, part in head.part_triangles.items()
+            name: self.head_array("inner", head.triangles[part]) for name, part in head.part_triangles.items()
         }
+        skin = head.triangles[head.part_triangles["skin"]]
+        chest = self.torso.triangles[self.torso.pieces["front"]]  # what an open collar shows below the head model
+        chest = chest[
+            (np.abs(rest[chest][:, :, 0]) < CHEST[0]).all(axis=1) & (rest[chest][:, :, 1] > CHEST[1]).all(axis=1)
+        ]
+        skin = np.concatenate([skin, chest])
+        self.parts["skin"] = self.head_array("skin", skin)
         self.parts["bearded"] = self.head_array("bearded", skin)
         trunk = self.torso.triangles[self.torso.pieces["trunk"]]
         self.parts["shadow"] = self.head_array("head_depth", np.concatenate([skin, trunk]))

@@ -35,7 +35,10 @@ void main() {
         return;
     }
     if (u_part == 3) {   // upper lashes only: lower ones would read as eyeliner
-        if (rest.y < 3.55) discard;
+        float side = abs(rest.x);
+        float along = clamp((rest.z - 9.60 + 0.30 * max(side - 3.3, 0.0)) / 0.95, 0.0, 1.0);   // root to tip
+        float hair = abs(fract((side - 0.25 * along * (side - 3.2)) * 8.0) - 0.5) * 2.0;
+        if (rest.y < 3.55 || hair > 1.05 - along) discard;
         f_colour = developed(mix(u_lash, u_skin * 0.3, 0.45) * (u_sky + 0.3 * u_key), u_class);
         return;
     }

@@ -17,11 +17,13 @@ uniform float u_fade;          // how much the undercoat thins towards sides and
 uniform vec3 u_beard;          // colour
 uniform vec4 u_beard_cover;    // density on cheeks and jaw, upper lip, chin; share that single roots make up (stubble)
 uniform vec3 u_person;         // noise offset
+uniform float u_hair_class;
 uniform float u_darkness;      // 0 pale .. 1 dark
 out vec4 f_colour;
 
 void main() {
     vec3 rest = v_rest.xyz;
+    float covered = 0.0;
     vec4 baked = texture(u_albedo, v_atlas);
     vec4 relief = texture(u_relief, v_atlas);
     vec3 skin = baked.rgb * baked.rgb;
@@ -42,6 +44,7 @@ void main() {
     beard *= smoothstep(0.08, 0.35, a.r) * mix(1.0, 0.35 + 1.1 * roots, u_beard_cover.w);
     skin = mix(skin, u_beard, clamp(beard, 0.0, 0.95));
     gloss *= 1.0 - beard * 0.8;
+    covered = beard * (1.0 - u_beard_cover.w);   // stubble is skin
 #endif
     if (v_scalp > -0.8 && u_scalp_cover > 0.0) {
         float temples = exp(-(side - 5.0) * (side - 5.0) / 4.84) + 0.35 * exp(-side * side / 16.0);
@@ -52,6 +55,7 @@ void main() {
         hair = clamp(hair * (1.0 + 0.9 * (grain - 0.5) * (1.0 - hair)), 0.0, 1.0);   // single roots where it is thin
         skin = mix(skin, u_hair * (0.5 + 0.35 * grain), hair);
         gloss *= 1.0 - hair * 0.8;
+        covered = max(covered, hair);
     }
 
     vec3 smooth_normal = normalize(v_normal);
@@ -59,5 +63,5 @@ void main() {
     vec3 n = normalize(smooth_normal - 1.0 * (slope - smooth_normal * dot(slope, smooth_normal)));
     if (!gl_FrontFacing) { n = -n; smooth_normal = -smooth_normal; }
     vec3 v = to_camera(v_world);
-    f_colour = developed(lit_skin(skin, v_world, n, smooth_normal, v, v_rest.w, gloss, u_darkness), u_class);
+    f_colour = developed(lit_skin(skin, v_world, n, smooth_normal, v, v_rest.w, gloss, u_darkness), covered > 0.5 ? u_hair_class : u_class);
 }
