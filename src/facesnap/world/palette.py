@@ -6,7 +6,7 @@ import numpy as np
 
 #: Skin from very pale to very dark.
 SKIN: dict[str, tuple[int, int, int]] = {
-    "very pale": (236, 201, 184), "pale": (231, 190, 167), "fair": (222, 175, 146), "olive": (203, 155, 117),
+    "very pale": (237, 197, 177), "pale": (231, 185, 160), "fair": (222, 175, 146), "olive": (203, 155, 117),
     "tan": (186, 134, 95), "brown": (152, 101, 68), "dark": (117, 75, 51), "very dark": (84, 53, 38),
 }  # fmt: skip
 EYES: dict[str, tuple[int, int, int]] = {

@@ -25,7 +25,7 @@ def sample_person(seed: int, person_id: int) -> Person:
     return Person(
         person_id=person_id, seed=seed, shape=sample_shape(rng),
         ears=np.clip(rng.normal(0, 1, 2), -2, 2).astype(np.float32), tone=tone, skin=skin,
-        redness=float(rng.uniform(0.1, 0.75)), mottling=float(rng.uniform(0.5, 1.4) + 0.4 * age),
+        redness=float(rng.uniform(0.1, 0.7) + 0.2 * (1 - darkness)), mottling=float(rng.uniform(0.5, 1.4) + 0.4 * age),
         oiliness=float(rng.uniform(0.35, 0.95)),
         freckles=float(max(0.0, rng.uniform(-1.4, 1.0)) * max(0.0, 1 - 1.2 * darkness)), age=age,
         bags=float(np.clip(rng.uniform(0.0, 0.5) + 0.4 * age, 0, 1)), moles=_moles(rng), eye_colour=eye,
@@ -38,7 +38,7 @@ def sample_person(seed: int, person_id: int) -> Person:
 
 def _eye_colour(rng: np.random.Generator, darkness: float) -> str:
     if rng.random() < 0.72 - 0.95 * darkness:
-        return str(rng.choice(list(EYES)[2:]))
+        return str(rng.choice(list(EYES)[2:], p=[0.08, 0.22, 0.2, 0.3, 0.2]))
     return str(rng.choice(list(EYES)[:3], p=[0.5, 0.4, 0.1]))
 
 

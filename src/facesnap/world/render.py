@@ -141,7 +141,7 @@ class Renderer:
         """The person's own colours, and their baked skin."""
         scene, key = self.scene, (person.seed, person.person_id)
         scene.set_all({**bake_uniforms(person), **inner_uniforms(person)})
-        albedo, relief = scene.baker.get(key) or scene.baker.bake(key, scene.parts["bake"])
+        albedo, relief = scene.baker.get(key) or scene.baker.bake(key, scene.parts["bake"], linear(person.skin))
         scene.use("u_albedo", albedo)
         scene.use("u_relief", relief)
 

@@ -51,8 +51,8 @@ UNLIT = ("depth.frag", "background.frag", "bake.frag", "hair.frag")
 LIT_BY_VERTEX = ("hair.vert", "beard.vert")
 
 
-#: Half width and lowest height (cm, model space) of the bare chest.
-CHEST = (5.5, -27.0)
+#: Where the bare chest is (cm, model space): half its width, lowest and highest height (there the head model ends).
+CHEST = (5.5, -27.0, -18.4)
 
 
 class HairArrays(NamedTuple):
@@ -141,9 +141,8 @@ class Scene:
         }
         skin = head.triangles[head.part_triangles["skin"]]
         chest = self.torso.triangles[self.torso.pieces["front"]]  # what an open collar shows below the head model
-        chest = chest[
-            (np.abs(rest[chest][:, :, 0]) < CHEST[0]).all(axis=1) & (rest[chest][:, :, 1] > CHEST[1]).all(axis=1)
-        ]
+        across, up = np.abs(rest[chest][:, :, 0]), rest[chest][:, :, 1]
+        chest = chest[((across < CHEST[0]) & (up > CHEST[1]) & (up < CHEST[2])).all(axis=1)]
         skin = np.concatenate([skin, chest])
         self.parts["skin"] = self.head_array("skin", skin)
         self.parts["bearded"] = self.head_array("bearded", skin)

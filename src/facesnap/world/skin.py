@@ -48,16 +48,27 @@ class SkinBaker:
             self._skins.move_to_end(key)
         return self._skins.get(key)
 
-    def bake(self, key: Any, skin: moderngl.VertexArray) -> tuple[moderngl.Texture, moderngl.Texture]:
-        """Paint with the bake program, whose uniforms are set, and keep the textures under ``key``."""
+    def bake(
+        self, key: Any, skin: moderngl.VertexArray, colour: np.ndarray
+    ) -> tuple[moderngl.Texture, moderngl.Texture]:
+        """Paint with the bake program, whose uniforms are set, and keep the textures under ``key``.
+
+        ``colour``: the skin's linear colour (3,), for the texels between what is painted.
+        """
         made = (
             self._skins.popitem(last=False)[1]
             if len(self._skins) >= REMEMBERED
             else (self.gl.texture(self._shape, 4), self.gl.texture(self._shape, 4))
         )
+        for texture, ground in zip(made, ((*np.sqrt(colour), 0.4), (0.5, 0.5, 0.0, 0.0)), strict=True):
+            only = self.gl.framebuffer([texture])
+            only.clear(*(float(value) for value in ground))
+            only.release()
         target = self.gl.framebuffer(list(made), self._depth)
         target.use()
-        target.clear(0.5, 0.5, 0.5, 0.0, depth=1.0)
+        target.color_mask = ((False,) * 4,) * 2
+        target.clear(depth=1.0)
+        target.color_mask = ((True,) * 4,) * 2
         self.gl.enable_only(moderngl.DEPTH_TEST)
         skin.render()
         target.release()

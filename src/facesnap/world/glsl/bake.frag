@@ -18,6 +18,16 @@ layout(location = 1) out vec4 o_relief;   // slope along x and y (a half is flat
 vec4 noise(vec3 p, float cell) { return texture(u_noise, p / (32.0 * cell) + u_person) - 0.5; }
 vec2 place(vec3 p) { return vec2((p.x + 10.0) / 20.0, (p.y + 14.0) / 28.0); }
 
+// Round spots, one to a cubic cell at most, of different sizes and darkness.
+float dots(vec3 p, float cell, float share) {
+    vec3 q = p / cell + 64.0;
+    vec4 random = texture(u_noise, (floor(q) + 0.5) / 32.0);
+    vec4 other = texture(u_noise, (floor(q).zxy + 7.5) / 32.0);
+    float radius = 0.16 + 0.20 * other.r;
+    float d = distance(fract(q), 0.5 + 0.5 * (random.rgb - 0.5));
+    return smoothstep(radius, 0.45 * radius, d) * step(random.a, share) * (0.5 + 0.5 * other.g);
+}
+
 float brow_strokes(vec3 p) {
     float turn = mix(0.25, 1.35, smoothstep(1.0, 5.2, abs(p.x)));   // inner hairs stand up, outer ones lie outwards
     vec2 along = vec2(sign(p.x) * sin(turn), cos(turn));
@@ -43,8 +53,8 @@ void main() {
     skin *= mix(vec3(1.0), vec3(1.0, 0.985, 0.93), clamp(0.6 - red, 0.0, 0.6));
     skin *= mix(vec3(1.0), vec3(0.88, 0.80, 0.80), lid * mix(0.6, 0.9, dark));
     skin *= mix(vec3(1.0), vec3(0.72, 0.62, 0.66), b.g * u_marks.w);
-    float spots = smoothstep(0.16, 0.24, spot.b) + 0.8 * smoothstep(0.20, 0.28, pore.b + 0.3 * small.b);
-    skin *= mix(vec3(1.0), vec3(0.70, 0.54, 0.42), clamp(spots * (0.25 + b.b) * front * u_marks.y, 0.0, 0.8));
+    float spots = dots(p, 0.42, 0.6) + dots(p.yzx, 0.27, 0.6) + 0.7 * dots(p.zxy, 0.19, 0.5);
+    skin *= mix(vec3(1.0), vec3(0.72, 0.57, 0.46), clamp(1.2 * spots * (0.25 + b.b) * front * u_marks.y, 0.0, 0.75));
     float aged = smoothstep(0.27, 0.36, small.a + 0.3 * middle.a) * smoothstep(0.45, 1.0, u_marks.z) * front;
     skin *= mix(vec3(1.0), vec3(0.80, 0.70, 0.62), 0.6 * aged);
     skin *= mix(vec3(1.0), vec3(0.70, 0.60, 0.56), clamp(b.r * u_marks.z, 0.0, 1.0));
