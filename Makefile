@@ -86,5 +86,5 @@ $(SHEET): $(VENV)/.stamp-core $(SOURCES) $(PHOTO)
 gl: $(VENV)/.stamp-dev ## what rendering needs: its extra and software OpenGL; says what is missing
 	@dpkg -s $(GL) >/dev/null 2>&1 || $(call apt,$(GL)) || \
 		echo "no software OpenGL ($(GL)): the portrait world's tests will be skipped"
-	@$(BIN)/python -c 'from facesnap.world.head import find_head_file; find_head_file()' 2>/dev/null || \
+	@$(BIN)/python -c 'from facesnap.world.facekit.head import find_head_file; find_head_file()' 2>/dev/null || \
 		echo "no ICT-FaceKit head model (FACESNAP_ICT_FACEKIT, see docs/METHOD.md): the portrait world's tests will be skipped"

@@ -8,7 +8,7 @@ import pytest
 from facesnap.evaluation import recognise as module
 from facesnap.evaluation.recognise import clean, conditions, figures, recognise, table
 from facesnap.training.mini.data import Split
-from facesnap.world.dataset import WorldData
+from facesnap.world.datasets.reading import WorldData
 
 PEOPLE, PICTURES = 30, 6
 #: Per picture of a person: yaw, style, occluder, glasses.

@@ -13,8 +13,8 @@ from facesnap.core.errors import UsageError
 from facesnap.core.types import rotation_matrix
 from facesnap.evaluation import subjects
 from facesnap.training import heldout
-from facesnap.world.dataset import WorldData
-from facesnap.world.splits import SPLITS
+from facesnap.world.datasets.reading import WorldData
+from facesnap.world.datasets.splits import SPLITS
 
 SIZE, PEOPLE, RENDERS = 16, 3, 4
 

@@ -13,7 +13,7 @@ from facesnap.landmarks.draw import overlay
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
 from facesnap.training.config import MiniConfig, mini_config
 from facesnap.training.mini.data import Split
-from facesnap.world.dataset import WorldData
+from facesnap.world.datasets.reading import WorldData
 
 SIZE, PEOPLE, PICTURES = 64, 3, 4
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facesnap.world.facekit import FOLDER, NEUTRAL, Model
-from facesnap.world.facekit_layout import Layout
+from facesnap.world.facekit.convert import FOLDER, NEUTRAL, Model
+from facesnap.world.facekit.layout import Layout
 
 LICENCE = "MIT License\n\nCopyright (c) 2020 Somebody\n\nPermission is hereby granted ...\n"
 

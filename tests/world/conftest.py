@@ -14,8 +14,8 @@ from facesnap.core.types import Camera, rotation_matrix
 from facesnap.core.weights import mini_folder
 from facesnap.landmarks.layout import five_points
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
-from facesnap.world import shards, splits
-from facesnap.world.head import HeadModel, load_head
+from facesnap.world.datasets import shards, splits
+from facesnap.world.facekit.head import HeadModel, load_head
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def head() -> HeadModel:
 @pytest.fixture(scope="session")
 def renderer(head):
     pytest.importorskip("moderngl", reason="portrait world not tested: pip install facesnap[world]")
-    from facesnap.world.render import Renderer
+    from facesnap.world.render.renderer import Renderer
 
     try:
         return Renderer(128)

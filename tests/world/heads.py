@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.world.head import HeadModel
+from facesnap.world.facekit.head import HeadModel
 
 
 def neutral(head: HeadModel, shape: np.ndarray) -> np.ndarray:

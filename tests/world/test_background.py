@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from facesnap.world.background import COLOURED, COLOURS, PAINTERS, SIZE, paint
+from facesnap.world.backdrops.background import COLOURED, COLOURS, PAINTERS, SIZE, paint
 
 _CHROMATIC = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink")
 

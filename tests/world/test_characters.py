@@ -7,7 +7,7 @@ import pytest
 
 from facesnap.core.types import MAX_ANGLE
 from facesnap.world.captions import COLOURLESS, captions_of
-from facesnap.world.hairstyles import STYLES
+from facesnap.world.hair.styles import STYLES
 from facesnap.world.labels import attributes_of
 from facesnap.world.moments import sample_conditions
 from facesnap.world.palette import SKIN

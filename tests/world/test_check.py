@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from facesnap.cli import app
-from facesnap.world import check as check_module
-from facesnap.world.check import check
-from facesnap.world.check_labels import EXACT_CM, LandmarkReference, problems_of
-from facesnap.world.shards import render_split
-from facesnap.world.splits import Settings
+from facesnap.world.datasets import check as check_module
+from facesnap.world.datasets.check import check
+from facesnap.world.datasets.check_labels import EXACT_CM, LandmarkReference, problems_of
+from facesnap.world.datasets.shards import render_split
+from facesnap.world.datasets.splits import Settings
 
 SIZE = 16
 Members = list[tuple[str, bytes]]
@@ -261,7 +261,7 @@ def test_the_command_ends_with_3_for_damage(world, capsys):
 
 @pytest.mark.world
 def test_what_the_renderer_makes_is_whole(renderer, monkeypatch, tmp_path):
-    from facesnap.world import shards
+    from facesnap.world.datasets import shards
 
     monkeypatch.setattr(shards, "_renderer", lambda size: renderer)
     folder = render_split(tmp_path, "test", 2, images_per_person=2, workers=1, size=128)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from tests.world.heads import neutral
 
-from facesnap.world.background import COLOURS
-from facesnap.world.clothes import COLOURS_OF, DETAILS, GARMENTS, PATTERNS, Torso, fold_map
-from facesnap.world.head import HEAD_ORIGIN
+from facesnap.world.backdrops.background import COLOURS
+from facesnap.world.clothes.garments import COLOURS_OF, DETAILS, GARMENTS, PATTERNS, Torso, fold_map
+from facesnap.world.clothes.trunk import COLUMNS, Neck
+from facesnap.world.facekit.head import HEAD_ORIGIN
 from facesnap.world.moments import sample_conditions
 from facesnap.world.people import sample_person
-from facesnap.world.trunk import COLUMNS, Neck
 
 
 @pytest.fixture(scope="module")

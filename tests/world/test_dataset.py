@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from facesnap.core.errors import ImageError, InputError
-from facesnap.world.dataset import iterate_labels, iterate_shards, read_shards
-from facesnap.world.shards import render_split
-from facesnap.world.splits import SPLIT_SPAN, SPLITS, block_of, split_of
+from facesnap.world.datasets.reading import iterate_labels, iterate_shards, read_shards
+from facesnap.world.datasets.shards import render_split
+from facesnap.world.datasets.splits import SPLIT_SPAN, SPLITS, block_of, split_of
 
 
 def test_splits_cannot_meet():

@@ -17,11 +17,11 @@ from tests.world.checkouts import LICENCE, TINY, commit, tiny_model, write_check
 from facesnap.cli import app
 from facesnap.core.errors import FaceSnapError, InputError, OutputError
 from facesnap.core.folders import cache_folder
-from facesnap.world import head
-from facesnap.world.checkout import COMMIT, commit_of, download
-from facesnap.world.facekit import FOLDER, NEUTRAL, Model, cached_model, checksum, convert
-from facesnap.world.facekit_layout import LIGHT
-from facesnap.world.fetch import KNOWN, describe, differences, fetch_model, read_model
+from facesnap.world.facekit import head
+from facesnap.world.facekit.checkout import COMMIT, commit_of, download
+from facesnap.world.facekit.convert import FOLDER, NEUTRAL, Model, cached_model, checksum, convert
+from facesnap.world.facekit.fetch import KNOWN, describe, differences, fetch_model, read_model
+from facesnap.world.facekit.layout import LIGHT
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from facesnap.world.beards import BEARDS, GROWN, beard_growth, beard_hairs, beard_roots
-from facesnap.world.hair import grow
-from facesnap.world.hairbody import Body
-from facesnap.world.hairstyles import STYLES, VARIANTS, variant_of
-from facesnap.world.head import HEAD_ORIGIN
-from facesnap.world.masks import azimuth, scalp_height
+from facesnap.world.facekit.head import HEAD_ORIGIN
+from facesnap.world.hair.beards import BEARDS, GROWN, beard_growth, beard_hairs, beard_roots
+from facesnap.world.hair.body import Body
+from facesnap.world.hair.ribbons import grow
+from facesnap.world.hair.styles import STYLES, VARIANTS, variant_of
+from facesnap.world.render.masks import azimuth, scalp_height
 
 WORN = [name for name in STYLES if name != "bald"]
 CROPPED = [name for name in WORN if STYLES[name].cut is None and not STYLES[name].tail]

@@ -6,8 +6,8 @@ import pytest
 from facesnap.core.arkit import EXPRESSIONS, INDEX
 from facesnap.core.errors import InputError
 from facesnap.landmarks.layout import GROUPS, MIRROR
-from facesnap.world import head as head_module
-from facesnap.world.head import load_head
+from facesnap.world.facekit import head as head_module
+from facesnap.world.facekit.head import load_head
 
 
 def test_absent_model_is_one_clear_line(monkeypatch, tmp_path):
@@ -46,7 +46,7 @@ def test_morphing_is_linear(head):
 
 
 def test_expressions_leave_eyeballs_to_the_gaze(head):
-    from facesnap.world.eyes import turn_eyes
+    from facesnap.world.render.eyes import turn_eyes
 
     assert not np.isin(head.part_vertices["eye_l"], head.moving).any()
     turned, eyes = turn_eyes(head, head.mean, (20.0, 0.0))

@@ -5,9 +5,9 @@ import pytest
 
 from facesnap.core.arkit import INDEX
 from facesnap.landmarks.layout import MIRROR
-from facesnap.world.clothes import Torso
-from facesnap.world.head import HEAD_ORIGIN
-from facesnap.world.mesh import EAR_MODES, build_mesh, corner_rings, ear_modes
+from facesnap.world.clothes.garments import Torso
+from facesnap.world.facekit.head import HEAD_ORIGIN
+from facesnap.world.render.mesh import EAR_MODES, build_mesh, corner_rings, ear_modes
 
 pytest.importorskip("moderngl", reason="portrait world not tested: pip install facesnap[world]")
 

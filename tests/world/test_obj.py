@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facesnap.core.errors import InputError
-from facesnap.world.obj import read_mesh, read_vertices
+from facesnap.world.facekit.obj import read_mesh, read_vertices
 
 MESH = b"""# made by hand\r
 mtllib any.mtl\r

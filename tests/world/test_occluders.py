@@ -8,11 +8,11 @@ from tests.world.heads import expressed, neutral
 
 from facesnap.core.arkit import INDEX
 from facesnap.landmarks.layout import GROUPS
-from facesnap.world import occluders
 from facesnap.world.labels import CLASSES
 from facesnap.world.moments import sample_conditions
-from facesnap.world.occluders import HIDES, LANDMARKS, OCCLUDERS, VARIANTS, build, place
 from facesnap.world.people import sample_person
+from facesnap.world.worn import occluders
+from facesnap.world.worn.occluders import HIDES, LANDMARKS, OCCLUDERS, VARIANTS, build, place
 
 MOUTH, NOSE, EYES = range(52, 72), range(29, 36), (*range(36, 44), *range(44, 52))
 

@@ -9,15 +9,15 @@ from tests.world.heads import expressed, neutral
 
 from facesnap.core.types import Camera, rotation_matrix
 from facesnap.landmarks.layout import GROUPS
-from facesnap.world.hair import grow
-from facesnap.world.hairstyles import STYLES
-from facesnap.world.head import HEAD_ORIGIN
-from facesnap.world.masks import azimuth
+from facesnap.world.facekit.head import HEAD_ORIGIN
+from facesnap.world.hair.ribbons import grow
+from facesnap.world.hair.styles import STYLES
 from facesnap.world.moments import sample_conditions
 from facesnap.world.people import sample_person
+from facesnap.world.render.masks import azimuth
 
 pytest.importorskip("moderngl", reason="portrait world not tested: pip install facesnap[world]")
-from facesnap.world.scene import _source
+from facesnap.world.render.scene import _source
 
 pytestmark = pytest.mark.world
 POINT_SIZE = 512

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from facesnap.core.errors import InputError, OutputError, UsageError
-from facesnap.world import shards, splits
-from facesnap.world.dataset import read_shards
-from facesnap.world.shards import render_split
+from facesnap.world.datasets import shards, splits
+from facesnap.world.datasets.reading import read_shards
+from facesnap.world.datasets.shards import render_split
 
 RANGES = {"preset": "cpu", "size": 128}
 

@@ -8,10 +8,10 @@ import pytest
 
 from facesnap.cli import app
 from facesnap.core.arkit import EXPRESSIONS, INDEX
-from facesnap.world.association import chance_v, counts_of, cramers_v, evenness
-from facesnap.world.shards import render_split
-from facesnap.world.stats import labels_in, sampled_labels, statistics_of
-from facesnap.world.stats_view import as_png, as_text
+from facesnap.world.datasets.association import chance_v, counts_of, cramers_v, evenness
+from facesnap.world.datasets.shards import render_split
+from facesnap.world.datasets.stats import labels_in, sampled_labels, statistics_of
+from facesnap.world.datasets.stats_view import as_png, as_text
 
 
 def test_cramers_v_of_known_tables():
@@ -137,7 +137,7 @@ def test_the_sampler_is_counted_without_rendering(head):
 
 @pytest.mark.world
 def test_the_sampler_says_what_the_renderer_labels(renderer, tmp_path, monkeypatch):
-    from facesnap.world import shards
+    from facesnap.world.datasets import shards
 
     monkeypatch.setattr(shards, "_renderer", lambda size: renderer)
     folder = render_split(tmp_path, "train", 2, images_per_person=2, workers=1, size=128)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from facesnap.core.errors import UsageError
-from facesnap.world import style_strokes, style_textures
-from facesnap.world.styles import STYLES, apply_style
+from facesnap.world.styles import strokes as style_strokes
+from facesnap.world.styles import textures as style_textures
+from facesnap.world.styles.apply import STYLES, apply_style
 
 FILTERS = [style for style in STYLES if style != "photo"]
 #: Squares (x, y of the middle, half the side) in the drawn portrait, of 256, that must stay in their place.

@@ -15,7 +15,7 @@ from facesnap.core.errors import InputError, OutputError
 from facesnap.core.lazy import require, require_all
 
 if TYPE_CHECKING:
-    from facesnap.world.check import Findings
+    from facesnap.world.datasets.check import Findings
 
 app = typer.Typer(help="Render the portrait world: labelled people that never lived.", no_args_is_help=True)
 
@@ -42,7 +42,7 @@ def render(
     """Render labelled people into shards: picture, segmentation, captions, attributes, 72 landmarks, boxes."""
     console.check_folder(output)
     require_all({"moderngl": "world", "webdataset": "world"})
-    from facesnap.world.shards import render_split
+    from facesnap.world.datasets.shards import render_split
 
     print(render_split(output, split, people, images, workers or os.cpu_count() or 1, seed, preset, size))
 
@@ -75,8 +75,8 @@ def check(
 ) -> None:
     """Look at every shard, picture and label of a data set, and say what is damaged, one line each."""
     require("webdataset", "world")
-    from facesnap.world.check import check as look_through
-    from facesnap.world.splits import count_shards
+    from facesnap.world.datasets.check import check as look_through
+    from facesnap.world.datasets.splits import count_shards
 
     stdout = None if sys.stdout.isatty() else sys.stdout  # a progress bar catches what is printed, also for files
     with console.progress("checking", count_shards(folder)) as advance:
@@ -117,8 +117,8 @@ def stats(
     console.check_folder(output)
     require_all({"matplotlib": "world"} if folder is None else {"matplotlib": "world", "webdataset": "world"})
     from facesnap.core.images import write_atomic
-    from facesnap.world.stats import labels_in, sampled_labels, statistics_of
-    from facesnap.world.stats_view import as_png, as_text
+    from facesnap.world.datasets.stats import labels_in, sampled_labels, statistics_of
+    from facesnap.world.datasets.stats_view import as_png, as_text
 
     labels = sampled_labels(people, images, seed, preset) if folder is None else labels_in(folder)
     found = statistics_of(labels)
@@ -138,9 +138,9 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="Even if the model is there already.")] = False,
 ) -> None:
     """Get the head model, ICT-FaceKit light (MIT licence), from its authors with git, and convert it."""
-    from facesnap.world.checkout import COMMIT, REPOSITORY, commit_of
-    from facesnap.world.facekit import cached_model
-    from facesnap.world.fetch import describe, fetch_model, read_model
+    from facesnap.world.facekit.checkout import COMMIT, REPOSITORY, commit_of
+    from facesnap.world.facekit.convert import cached_model
+    from facesnap.world.facekit.fetch import describe, fetch_model, read_model
 
     target = output or cached_model()
     if target.is_dir():

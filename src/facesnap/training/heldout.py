@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from facesnap.core.errors import UsageError
-from facesnap.world.dataset import WorldData, read_shards
-from facesnap.world.shards import render_split
-from facesnap.world.splits import SPLIT_SPAN, SPLITS
+from facesnap.world.datasets.reading import WorldData, read_shards
+from facesnap.world.datasets.shards import render_split
+from facesnap.world.datasets.splits import SPLIT_SPAN, SPLITS
 
 #: Splits that some network learns from; nothing may be measured on them.
 LEARNT_FROM = ("train", "judge")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
-from facesnap.world.background import COLOURED, COLOURS, PAINTERS
+from facesnap.world.backdrops.background import COLOURED, COLOURS, PAINTERS
 from facesnap.world.characters import Conditions, Person, generator
-from facesnap.world.clothes import COLOURS_OF, GARMENTS
-from facesnap.world.glasses import FRAMES
-from facesnap.world.occluders import MASK_COLOURS, OCCLUDERS, VARIANTS
+from facesnap.world.clothes.garments import COLOURS_OF, GARMENTS
 from facesnap.world.palette import DYED_HAIR, EYESHADOW, GLASSES, HAIR, LIPSTICK, NATURAL_HAIR, jitter
+from facesnap.world.worn.glasses import FRAMES
+from facesnap.world.worn.occluders import MASK_COLOURS, OCCLUDERS, VARIANTS
 
 HAIR_VARIANTS = 4
 LIGHTS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.world.characters import Colour, Person, generator
-from facesnap.world.head import HEAD_ORIGIN, load_head
+from facesnap.world.facekit.head import HEAD_ORIGIN, load_head
 from facesnap.world.palette import EYES, HAIR, NATURAL_HAIR, SKIN, jitter
 
 

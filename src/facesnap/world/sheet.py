@@ -19,7 +19,7 @@ def contact_sheet(
     """Render a sheet (people * size, conditions * size, 3) uint8; ``overlay`` draws the 72 landmarks."""
     from facesnap.world.moments import sample_conditions
     from facesnap.world.people import sample_person
-    from facesnap.world.render import Renderer
+    from facesnap.world.render.renderer import Renderer
 
     renderer = Renderer(size)
     rows = []

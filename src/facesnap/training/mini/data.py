@@ -14,7 +14,7 @@ from facesnap.core.images import similarity_crop
 from facesnap.faces.align import arcface_matrix
 from facesnap.landmarks.layout import five_points
 from facesnap.training.augment import photograph, texture
-from facesnap.world.dataset import WorldData, read_shards
+from facesnap.world.datasets.reading import WorldData, read_shards
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from facesnap.training.mini.face import FaceStage
 from facesnap.training.mini.landmarks import LandmarkStage
 from facesnap.training.mini.unet import UnetStage
 from facesnap.training.mini.vae import VaeStage
-from facesnap.world.head import find_head_file
-from facesnap.world.shards import render_split
+from facesnap.world.datasets.shards import render_split
+from facesnap.world.facekit.head import find_head_file
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Clothes: the body below the head, garments cut from it, cloth."""

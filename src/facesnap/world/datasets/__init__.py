@@ -1,0 +1,1 @@
+"""Data sets of renders: shards, reading, checking, counting."""

@@ -1,0 +1,69 @@
+"""What is wrong with one picture's PNG files: the picture itself and the map of its classes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facesnap.world.datasets.reading import decode_png
+from facesnap.world.labels import CLASSES
+
+#: Bytes of a PNG from its start to its colour type, and the colour types.
+HEAD = 26
+RGB, GREY = 2, 0
+
+
+def problems_of_picture(content: bytes, size: Any, fast: bool) -> Iterator[str]:
+    """What is wrong with an RGB picture that should have ``size`` pixels a side; ``fast`` reads its head alone."""
+    yield from (problems := list(_problems_of_head(content, size, RGB)))
+    if problems or fast:
+        return
+    picture = _decoded(content)
+    if picture is None:
+        yield "can't be decoded"
+    elif picture.min() == picture.max():
+        yield "is empty: all of its pixels are alike"
+
+
+def problems_of_classes(content: bytes, size: Any, fast: bool) -> Iterator[str]:
+    """Like :func:`problems_of_picture`, for a map of classes."""
+    yield from (problems := list(_problems_of_head(content, size, GREY)))
+    if problems or fast:
+        return
+    picture = _decoded(content)
+    if picture is None:
+        yield "can't be decoded"
+        return
+    counts = np.bincount(picture.ravel(), minlength=len(CLASSES))
+    unknown = np.flatnonzero(counts[len(CLASSES) :]) + len(CLASSES)
+    if len(unknown):
+        yield f"has class {unknown[0]}; the last is {len(CLASSES) - 1}"
+    if counts[CLASSES.index("skin")] == 0:
+        yield "has no skin"
+
+
+def _problems_of_head(content: bytes, size: Any, colours: int) -> Iterator[str]:
+    if len(content) < HEAD or not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        yield "is no PNG"
+        return
+    width, height, depth, held = struct.unpack(">IIBB", content[16:HEAD])
+    if (width, height) != (size, size):
+        yield f"has {width} x {height} pixels, not {size} x {size}"
+    if (depth, held) != (8, colours):
+        yield f"is no 8-bit {'RGB' if colours == RGB else 'grey'} picture"
+
+
+def _decoded(content: bytes) -> np.ndarray | None:
+    """The pixels; None where the file is damaged."""
+    from PIL import Image
+
+    try:
+        Image.open(io.BytesIO(content), formats=("PNG",)).verify()  # checksums; OpenCV would print what it finds
+        return decode_png(content, cv2.IMREAD_UNCHANGED)
+    except Exception:  # Pillow raises whatever it stumbles on: SyntaxError, struct.error ...
+        return None

@@ -1,0 +1,1 @@
+"""The head model: where it comes from, and reading it."""

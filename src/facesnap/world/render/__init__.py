@@ -1,0 +1,1 @@
+"""Drawing: mesh, morphing, skin, light, the scene on the card."""

@@ -1,0 +1,1 @@
+"""Picture styles, made by image filters."""

@@ -1,0 +1,1 @@
+"""What is worn or held before the face: glasses, masks, scarves, hands."""
