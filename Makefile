@@ -34,8 +34,8 @@ test: $(VENV)/.stamp-dev gl lint types contracts ## everything that CI checks: s
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.stamp-dev ## style (ruff)
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 
 types: $(VENV)/.stamp-dev ## types (mypy, strict)
 	$(BIN)/python -m mypy
@@ -44,8 +44,8 @@ contracts: $(VENV)/.stamp-dev ## imports point one way (import-linter)
 	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.stamp-dev ## put the code into shape (ruff)
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
 
 clean: ## remove what was made (not .venv)
 	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 
+from facesnap.core.images import save_png, write_atomic
 from facesnap.landmarks.draw import overlay as draw_on
 
 
@@ -31,3 +35,16 @@ def contact_sheet(
             row.append(draw_on(made.image, np.array(made.labels["landmarks2d"])) if overlay else made.image)
         rows.append(np.concatenate(row, axis=1))
     return np.concatenate(rows)
+
+
+def save_sheet(path: Path, sheet: np.ndarray, note: str) -> None:
+    """Write a sheet (H, W, 3) uint8 as PNG with ``note`` inside, or, to ``*.jpg``, as JPEG of a fifth the size.
+
+    Raises:
+        OutputError: the file can't be written.
+    """
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        save_png(path, sheet, {"world": note})
+        return
+    settings = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    write_atomic(path, cv2.imencode(".jpg", sheet[..., ::-1], settings)[1].tobytes())
