@@ -87,4 +87,4 @@ gl: $(VENV)/.stamp-dev ## what rendering needs: its extra and software OpenGL; s
 	@dpkg -s $(GL) >/dev/null 2>&1 || $(call apt,$(GL)) || \
 		echo "no software OpenGL ($(GL)): the portrait world's tests will be skipped"
 	@$(BIN)/python -c 'from facesnap.world.facekit.head import find_head_file; find_head_file()' 2>/dev/null || \
-		echo "no ICT-FaceKit head model (FACESNAP_ICT_FACEKIT, see docs/METHOD.md): the portrait world's tests will be skipped"
+		echo "no ICT-FaceKit head model (facesnap world fetch gets it): the portrait world's tests will be skipped"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Render the portrait world: labelled people that never lived.", no_args_is_help=True)
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same people.")]
-Size = Annotated[int, typer.Option("--size", min=32, max=1024, help="Side of a picture, pixels.")]
+Size = Annotated[int, typer.Option("--size", min=64, max=1024, help="Side of a picture, pixels.")]
 Preset = Annotated[str, typer.Option("--preset", help="Ranges of pose, light, framing: cpu (narrow) or full.")]
 
 
@@ -49,7 +49,7 @@ def render(
 
 @app.command("sheet")
 def sheet(
-    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="The PNG (or .jpg) to write.")] = Path("world.png"),
+    output: Annotated[Path, typer.Option("--out", "--output", "-o", help="The picture to write.")] = Path("world.png"),
     people: Annotated[int, typer.Option("--people", min=1, max=50, help="Rows.")] = 4,
     images: Annotated[int, typer.Option("--images-per-person", min=1, max=50, help="Columns.")] = 6,
     overlay: Annotated[bool, typer.Option("--overlay", help="Draw the 72 landmarks.")] = False,

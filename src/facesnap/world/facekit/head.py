@@ -97,7 +97,7 @@ def load_head() -> HeadModel:
         with np.load(path) as data:
             return _build({name: data[name] for name in data.files})
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is not the packed ICT-FaceKit light head model (see docs/METHOD.md)") from error
+        raise InputError(f"{path} is not the packed ICT-FaceKit light head model (see docs/WORLD.md)") from error
 
 
 def _build(data: dict[str, np.ndarray]) -> HeadModel:
