@@ -12,6 +12,7 @@ from facesnap.landmarks.layout import GROUPS
 from facesnap.world.facekit.head import HEAD_ORIGIN
 from facesnap.world.hair.ribbons import grow
 from facesnap.world.hair.styles import STYLES
+from facesnap.world.labels import CLASSES
 from facesnap.world.moments import sample_conditions
 from facesnap.world.people import sample_person
 from facesnap.world.render.masks import azimuth
@@ -81,12 +82,66 @@ def test_left_is_left(renderer, person):
     assert point(chin, roll=14.0)[0] < point(chin)[0] - 2
 
 
-def test_conditions_do_not_touch_identity(renderer, person):
-    labels = [renderer.render(person, sample_conditions(0, person, i)).labels for i in range(3)]
-    assert labels[0]["identity"] == labels[1]["identity"] == labels[2]["identity"]
-    calm = [dataclasses.replace(sample_conditions(0, person, i), expression=np.zeros(53, np.float32)) for i in range(2)]
-    neutral = [renderer.render(person, c).labels["landmarks3d"] for c in calm]
-    assert neutral[0] == neutral[1]
+def test_one_person_has_one_head_whatever_the_conditions(renderer, person):
+    """In neutral pose every vertex but the eyeballs', which look about, is where it was, bit by bit."""
+    heads = []
+    for index in (0, 1, 2):
+        calm = dataclasses.replace(sample_conditions(0, person, index), expression=np.zeros(53, np.float32))
+        renderer.render(person, calm)
+        with renderer.scene.gl:
+            heads.append(np.frombuffer(renderer.scene.morpher.moved.read(), np.float32).reshape(-1, 6)[:, :3])
+    eyes = np.concatenate([renderer.head.part_vertices[part] for part in ("eye_l", "eye_r")])
+    rest = np.setdiff1d(np.arange(len(heads[0])), eyes)
+    assert np.array_equal(heads[0][rest], heads[1][rest])
+    assert np.array_equal(heads[0][rest], heads[2][rest])
+    assert not np.array_equal(heads[0][eyes], heads[1][eyes])
+
+
+PLAIN = {
+    "style": "photo", "light": "soft", "hair_style": "afro", "hair_variant": 0, "glasses": "none", "beard": "none",
+    "garment": "t-shirt", "occluder": "none", "yaw": 0.0, "pitch": 0.0, "roll": 0.0, "centre": (0.5, 0.5),
+    "picture_height": 40.0, "expression": np.zeros(53, np.float32), "gaze": (0.0, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("worn", "eye", "lip"),
+    [
+        ({}, "skin", "skin"),
+        ({"glasses": "half-rim"}, "skin", "skin"),
+        ({"glasses": "sunglasses"}, "glasses", "skin"),
+        ({"occluder": "mask", "occluder_colour": "white"}, "skin", "occluder"),
+    ],
+)
+def test_the_segmentation_says_what_is_drawn(renderer, person, worn, eye, lip):
+    made = renderer.render(person, dataclasses.replace(sample_conditions(0, person, 0), **{**PLAIN, **worn}))
+    points = np.array(made.labels["landmarks2d"])
+
+    def shown(x: float, y: float) -> str:
+        return CLASSES[made.segmentation[int(y), int(x)]]
+
+    assert shown(*points[36:44].mean(axis=0)) == eye
+    assert shown(*points[61]) == lip
+    crown = 2.2 * points[17:27].mean(axis=0) - 1.2 * points[30]
+    assert shown(*crown) == "hair"
+    assert shown(renderer.size / 2, renderer.size - 2) == "clothes"
+    assert shown(2, 2) == "background"
+    assert np.array(made.labels["occluded"])[36:44].all() == (eye == "glasses")
+
+
+def test_what_was_drawn_before_leaves_nothing_behind(renderer, person):
+    """Sunglasses, a mask, a beard, neon: the next plain picture is as if they had not been."""
+    plain = dataclasses.replace(sample_conditions(0, person, 0), **PLAIN)
+    before = renderer.render(person, plain)
+    for worn in (
+        {"glasses": "aviator sunglasses"}, {"occluder": "hand"}, {"beard": "full beard", "hair_style": "bald"},
+        {"light": "neon", "style": "neon"}, {"glasses": "round", "garment": "blazer", "lipstick": "red"},
+    ):  # fmt: skip
+        renderer.render(sample_person(0, 5), dataclasses.replace(plain, **worn))
+        after = renderer.render(person, plain)
+        assert np.array_equal(before.image, after.image), worn
+        assert np.array_equal(before.segmentation, after.segmentation), worn
+        assert before.labels == after.labels
 
 
 def test_far_jaw_is_marked_hidden(renderer, person):
