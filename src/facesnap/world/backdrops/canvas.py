@@ -72,7 +72,7 @@ class Canvas:
         for _ in range(2):
             light = cv2.blur(light, (kernel, kernel), borderType=cv2.BORDER_REFLECT_101)
         light = cv2.GaussianBlur(light, (0, 0), 0.8, borderType=cv2.BORDER_REFLECT_101)
-        return np.asarray(np.sqrt(light) * 255.0)
+        return np.asarray(np.sqrt(np.maximum(light, 0.0)) * 255.0)
 
 
 def skyline(rng: np.random.Generator, level: float, rough: float, points: int) -> np.ndarray:
