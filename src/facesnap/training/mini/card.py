@@ -33,7 +33,8 @@ The settings of every stage are in [training.json](training.json).
 def write_card(folder: Path, training: Mapping[str, Any]) -> None:
     """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``.
 
-    A stage's ``note`` there, put in by hand, says what its settings can't: that they were changed on the way, for one.
+    A ``note`` there, of a stage or of the whole, put in by hand, says what settings can't: that they were changed on the
+    way, for one.
     """
     world = training["world"]
     text = _HEADER.format(
@@ -48,7 +49,8 @@ def write_card(folder: Path, training: Mapping[str, Any]) -> None:
     rows = [_row(report) for report in training["stages"].values()]
     notes = [f"{name}: {report['note']}" for name, report in training["stages"].items() if "note" in report]
     parts = [f"- **{w.name}** (`{w.folder}`): {w.what}. {_megabytes(folder / w.folder)}" for w in WEIGHTS]
-    sections = [text + "\n".join(rows), *notes, "\n".join(parts) + "\n"]
+    whole = [training["note"]] if "note" in training else []
+    sections = [text + "\n".join(rows), *whole, *notes, "\n".join(parts) + "\n"]
     write_atomic(folder / "MODEL_CARD.md", "\n\n".join(sections).encode())
 
 
