@@ -43,6 +43,6 @@ PRESETS: Final[dict[str, dict[str, float]]] = {
     },
     "talk": {"jawOpen": 0.25, "mouthFunnel": 0.3},
     "blink": {"eyeBlink_L": 1.0, "eyeBlink_R": 1.0},
-    "pout": {"mouthPucker": 0.75, "mouthShrugLower": 0.4, "browInnerUp_L": 0.2, "browInnerUp_R": 0.2},
+    "pout": {"mouthPucker": 0.75, "mouthShrugLower": 0.2, "browInnerUp_L": 0.2, "browInnerUp_R": 0.2},
     "wink": {"eyeBlink_L": 1.0, "mouthSmile_L": 0.4, "mouthSmile_R": 0.3, "cheekSquint_L": 0.5},
 }

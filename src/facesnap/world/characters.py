@@ -64,6 +64,7 @@ class Conditions:
     garment: str
     garment_colour: str
     cloth: Colour
+    second_colour: str  #: of stripes, checks, an inner shirt
     cloth_second: Colour
     occluder: str
     occluder_variant: int

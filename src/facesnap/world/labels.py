@@ -11,6 +11,7 @@ from facesnap.core.types import Camera
 from facesnap.landmarks.layout import five_points
 from facesnap.world.captions import captions_of
 from facesnap.world.characters import Conditions, Person
+from facesnap.world.worn.occluders import HIDES
 
 #: What a pixel of the segmentation shows; beards count as hair, clear lenses as what is behind them.
 CLASSES = ("background", "skin", "hair", "clothes", "glasses", "occluder")
@@ -40,15 +41,17 @@ def seen_landmarks(
 
 
 def attributes_of(person: Person, c: Conditions) -> dict[str, Any]:
-    """What a person would name in the picture."""
+    """What a person would name in the picture, and what decides what can be named."""
     return {
-        "skin": person.tone, "eyes": person.eye_colour, "hair_style": c.hair_style,
+        "skin": person.tone, "age": age_of(person), "eyes": person.eye_colour, "hair_style": c.hair_style,
         "hair_colour": "none" if c.hair_style == "bald" else c.hair_colour, "beard": c.beard, "glasses": c.glasses,
         "glasses_colour": c.glasses_colour if c.glasses != "none" else "none", "lipstick": c.lipstick,
-        "eyeshadow": c.eyeshadow, "occluder": c.occluder, "style": c.style, "age": age_of(person),
-        "clothes": c.garment, "clothes_colour": c.garment_colour, "light": c.light, "background": c.background,
-        "background_colour": c.background_colour, "expression": c.mood,
-        "head_turn": "left" if c.yaw > 12 else "right" if c.yaw < -12 else "ahead",
+        "eyeshadow": c.eyeshadow, "clothes": c.garment, "clothes_colour": c.garment_colour,
+        "clothes_second_colour": c.second_colour, "occluder": c.occluder,
+        "occluder_hides": "none" if c.occluder == "none" else HIDES[c.occluder][c.occluder_variant],
+        "light": c.light, "background": c.background, "background_colour": c.background_colour, "style": c.style,
+        "expression": c.mood, "head_turn": "left" if c.yaw > 12 else "right" if c.yaw < -12 else "ahead",
+        "looks_at_camera": max(abs(c.yaw + c.gaze[0]), abs(c.pitch + c.gaze[1])) < 7, "close_up": c.picture_height < 30,
     }  # fmt: skip
 
 

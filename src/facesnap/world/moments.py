@@ -24,8 +24,13 @@ MOODS = {
     "neutral": 0.20, "smile": 0.20, "laugh": 0.10, "surprise": 0.08, "sad": 0.07, "anger": 0.07, "talk": 0.11,
     "wink": 0.04, "blink": 0.04, "pout": 0.04, "grimace": 0.05,
 }  # fmt: skip
+#: Most that ``mouthClose`` may be of ``jawOpen``, and ``mouthShrugLower`` by itself, for lips that don't cross.
+CLOSABLE, SHRUG = 0.85, 0.35
 #: Movements that exclude each other.
-_OPPOSED = (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"), ("mouthPucker", "mouthStretch_L"))
+_OPPOSED = (
+    ("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"), ("mouthPucker", "mouthStretch_L"),
+    ("mouthPucker", "mouthStretch_R"),
+)  # fmt: skip
 _TALKING = (
     "mouthFunnel",
     "mouthPucker",
@@ -47,7 +52,7 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
     glasses = _glasses(rng)
     garment = str(rng.choice(list(GARMENTS)))
     cloth = str(rng.choice(COLOURS_OF.get(garment, tuple(COLOURS))))
-    second = str(rng.choice([name for name in COLOURS if name != cloth]))
+    second = str(rng.choice(_distinct(cloth)))
     background = _background(rng, cpu)
     occluder, occluder_variant, occluder_colour = _occluder(rng, 0.04 if cpu else 0.09, beard in ("none", "stubble"))
     gaze = (_clipped(rng, 8.0, 24.0), _clipped(rng, 5.0, 13.0))
@@ -60,8 +65,8 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
         hair_colour=hair_colour, hair=jitter(rng, HAIR[hair_colour], 0.08), beard=beard, glasses=glasses,
         glasses_colour=str(rng.choice(list(GLASSES))), lipstick=lipstick,
         eyeshadow=eyeshadow, garment=garment, garment_colour=cloth, cloth=jitter(rng, COLOURS[cloth], 0.06),
-        cloth_second=jitter(rng, COLOURS[second], 0.06), occluder=occluder, occluder_variant=occluder_variant,
-        occluder_colour=occluder_colour, light="neon" if style == "neon" else _choice(rng, LIGHTS),
+        second_colour=second, cloth_second=jitter(rng, COLOURS[second], 0.06), occluder=occluder,
+        occluder_variant=occluder_variant, occluder_colour=occluder_colour, light="neon" if style == "neon" else _choice(rng, LIGHTS),
         light_jitter=_three(rng.normal(0, 0.12, 3)), exposure=float(np.exp(rng.normal(0.0, 0.10))),
         background=background, background_colour=str(rng.choice(list(COLOURS))),
         background_seed=int(rng.integers(2**31)), yaw=yaw, pitch=pitch, roll=roll, mood=mood, expression=expression,
@@ -92,6 +97,12 @@ def _pose(rng: np.random.Generator, cpu: bool) -> tuple[float, float, float]:
     else:
         yaw = _clipped(rng, 20.0, 60.0)
     return yaw, _clipped(rng, 6.0 if cpu else 8.0, 15.0 if cpu else 22.0), _clipped(rng, 5.0 if cpu else 6.0, 14.0)
+
+
+def _distinct(colour: str) -> list[str]:
+    """Colours that can be told from ``colour`` at a glance: at least 70 apart in sRGB."""
+    own = np.array(COLOURS[colour])
+    return [name for name, other in COLOURS.items() if np.linalg.norm(own - np.array(other)) >= 70]
 
 
 def _glasses(rng: np.random.Generator) -> str:
@@ -167,6 +178,9 @@ def _expression(rng: np.random.Generator, gaze: tuple[float, float]) -> tuple[st
     for one, other in _OPPOSED:
         smaller = one if weights[INDEX[one]] < weights[INDEX[other]] else other
         weights[INDEX[smaller]] = 0.0
+    closed = INDEX["mouthClose"]  # takes back what the jaw opens; more would push the lips through each other
+    weights[closed] = min(weights[closed], CLOSABLE * weights[INDEX["jawOpen"]])
+    weights[INDEX["mouthShrugLower"]] = min(weights[INDEX["mouthShrugLower"]], SHRUG)
     for name, weight in _lids(gaze).items():  # a closed lid stays where it is
         weights[INDEX[name]] += weight * (1.0 - weights[INDEX[f"eyeBlink_{name[-1]}"]])
     return mood, np.clip(weights, 0, 1)
@@ -175,9 +189,11 @@ def _expression(rng: np.random.Generator, gaze: tuple[float, float]) -> tuple[st
 def _movements(rng: np.random.Generator, mood: str) -> dict[str, float]:
     """What a mood moves, at full amount."""
     if mood == "talk":
-        chosen = rng.choice(_TALKING, 2, replace=False)
-        sides = [s for s in EXPRESSIONS if s.startswith(tuple(str(c) for c in chosen))]
-        return {"jawOpen": float(rng.uniform(0.12, 0.5)), **{s: float(rng.uniform(0.25, 0.65)) for s in sides}}
+        moved = {"jawOpen": float(rng.uniform(0.12, 0.5))}
+        for chosen in rng.choice(_TALKING, 2, replace=False):
+            amount = float(rng.uniform(0.25, 0.65))
+            moved |= {name: amount for name in EXPRESSIONS if name.removesuffix("_L").removesuffix("_R") == chosen}
+        return moved
     if mood == "grimace":
         names = rng.choice([n for n in EXPRESSIONS if not n.startswith("eyeLook")], 6, replace=False)
         return {str(name): float(rng.uniform(0.3, 0.9)) for name in names}

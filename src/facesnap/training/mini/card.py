@@ -33,8 +33,8 @@ The settings of every stage are in [training.json](training.json).
 def write_card(folder: Path, training: Mapping[str, Any]) -> None:
     """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``.
 
-    A ``note`` there, of a stage or of the whole, put in by hand, says what settings can't: that they were changed on the
-    way, for one.
+    A ``note`` there, of a stage or of the whole, put in by hand, says what settings can't: that they were changed on
+    the way, for one.
     """
     world = training["world"]
     text = _HEADER.format(
