@@ -90,11 +90,11 @@ def test_folds_are_the_same_each_time_and_mostly_flat():
     assert 0.02 < np.abs(slope).mean() < 0.3
 
 
-def _picture(renderer, garment: str, colour: str) -> np.ndarray:
+def _picture(renderer, garment: str, colour: str, second: str = "white") -> np.ndarray:
     person = sample_person(0, 3)
     base = sample_conditions(0, person, 0, "full")
     chosen = {
-        "garment": garment, "cloth": COLOURS[colour], "cloth_second": COLOURS["white"], "light": "soft", "yaw": 0.0,
+        "garment": garment, "cloth": COLOURS[colour], "cloth_second": COLOURS[second], "light": "soft", "yaw": 0.0,
         "light_jitter": (0.0, 0.0, 0.0), "pitch": 0.0, "roll": 0.0, "hair_style": "bald", "background": "plain",
         "background_colour": "white", "picture_height": 40.0, "centre": (0.5, 0.38), "focal": 66.0,
         "style": "photo", "occluder": "none", "beard": "none", "glasses": "none", "exposure": 1.0,
@@ -111,6 +111,21 @@ def test_cloth_has_the_colour_that_is_named(renderer, colour):
     named = colorsys.rgb_to_hsv(*(np.array(COLOURS[colour]) / 255))
     assert abs((seen[0] - named[0] + 0.5) % 1 - 0.5) < 0.04
     assert seen[1] > 0.3
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("garment", list(GARMENTS))
+def test_every_garment_shows_mostly_the_colour_that_is_named(renderer, garment):
+    """Of pixels nearer in hue to the named colour or the second one, most are the named one's."""
+    size = renderer.size
+    named, other = "red", "green"
+    picture = _picture(renderer, garment, named, other)
+    cloth = picture[int(0.72 * size) :, int(0.1 * size) : int(0.9 * size)].reshape(-1, 3).astype(float)
+    cloth /= np.maximum(np.linalg.norm(cloth, axis=1, keepdims=True), 1)
+    directions = [np.array(COLOURS[name]) / np.linalg.norm(COLOURS[name]) for name in (named, other)]
+    near, far = (cloth @ direction for direction in directions)
+    clear = np.maximum(near, far) > 0.9
+    assert (near > far)[clear].mean() > 0.5
 
 
 @pytest.mark.world

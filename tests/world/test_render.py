@@ -18,6 +18,7 @@ from facesnap.world.people import sample_person
 from facesnap.world.render.masks import azimuth
 
 pytest.importorskip("moderngl", reason="portrait world not tested: pip install facesnap[world]")
+from facesnap.world.render.renderer import CLASS_STEP
 from facesnap.world.render.scene import _source
 
 pytestmark = pytest.mark.world
@@ -127,6 +128,15 @@ def test_the_segmentation_says_what_is_drawn(renderer, person, worn, eye, lip):
     assert shown(renderer.size / 2, renderer.size - 2) == "clothes"
     assert shown(2, 2) == "background"
     assert np.array(made.labels["occluded"])[36:44].all() == (eye == "glasses")
+
+
+def test_every_sample_has_a_class(renderer, person):
+    """The target's alpha holds class numbers and nothing between, lenses and edges included."""
+    worn = {"glasses": "round", "occluder": "scarf", "occluder_variant": 1, "occluder_colour": "red"}
+    renderer.render(person, dataclasses.replace(sample_conditions(0, person, 0), **{**PLAIN, **worn}))
+    with renderer.scene.gl:
+        alpha = np.frombuffer(renderer.scene.target.read(components=4, alignment=1), np.uint8)[3::4]
+    assert set(np.unique(alpha)) <= {CLASS_STEP * k for k in range(len(CLASSES))}
 
 
 def test_what_was_drawn_before_leaves_nothing_behind(renderer, person):

@@ -6,7 +6,9 @@ draws persons, :mod:`facesnap.world.moments` draws conditions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 
@@ -43,6 +45,12 @@ class Person:
     natural_hair: str
     noise: tuple[float, float, float]
     leaning: float  #: sampler's taste: which hair, beard and make-up this person tends to wear
+
+    @cached_property
+    def key(self) -> str:
+        """The same for persons equal in everything, and for no others."""
+        parts = [np.asarray(getattr(self, field.name)).tobytes() for field in fields(self)]
+        return blake2b(b"|".join(parts), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,8 @@ def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
     left, context, seen = iter(jobs), get_context("spawn"), 0
     counter = context.Value("L", 0)
     workers = min(workers, max(1, len(jobs)))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(counter,)) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(counter,))
+    with _single_threads(), pool:
         try:
             # One job per worker at a time: leaving the pool waits for the jobs that are in it, and those it has
             # handed to its queue can't be cancelled, so with more of them Ctrl-C or a full disk would not stop it.
@@ -173,11 +174,24 @@ def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
 _counter: Any = None
 
 
+@contextmanager
+def _single_threads() -> Iterator[None]:
+    """Processes started meanwhile get one thread each for software GL and NumPy: they are the parallelism."""
+    before = {name: os.environ.get(name) for name in ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _start_worker(counter: Any) -> None:
-    """Parallelism comes from processes: keep the software GL and OpenCV to one thread each."""
     global _counter
     _counter = counter
-    os.environ["LP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
 
 

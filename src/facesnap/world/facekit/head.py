@@ -96,7 +96,7 @@ def load_head() -> HeadModel:
     try:
         with np.load(path) as data:
             return _build({name: data[name] for name in data.files})
-    except (OSError, KeyError, ValueError) as error:
+    except Exception as error:  # a cut or foreign zip file raises whatever its reader met first
         raise InputError(f"{path} is not the packed ICT-FaceKit light head model (see docs/WORLD.md)") from error
 
 

@@ -23,7 +23,7 @@ from facesnap.world.render.eyes import turn_eyes
 from facesnap.world.render.lights import LIGHTS, set_up
 from facesnap.world.render.makeup import bake_uniforms, darkness, inner_uniforms, skin_uniforms
 from facesnap.world.render.masks import scalp_height
-from facesnap.world.render.scene import OccluderArrays, Scene
+from facesnap.world.render.scene import Arrays, Scene
 from facesnap.world.styles.apply import apply_style
 from facesnap.world.worn.glasses import FRAMES
 from facesnap.world.worn.occluders import MASK_COLOURS, SURFACE, place
@@ -83,17 +83,18 @@ class Renderer:
         self.scalp = skin[height > -2.9][::4]
         marks = self.head.landmarks  # brows, bridge, eyes, and the ends of the jaw beside the ears
         self.eye_area = np.concatenate([marks[17:31], marks[36:52], marks[[0, 1, 15, 16, 0, 16]]])
-        self.people: OrderedDict[tuple[int, int], Shaped] = OrderedDict()
+        self.people: OrderedDict[str, Shaped] = OrderedDict()
 
     def shaped(self, person: Person) -> Shaped:
         """A person's neutral mesh and fits; the last few people are remembered."""
-        key = (person.seed, person.person_id)
+        key = person.key
         if key not in self.people:
             neutral, rest = self.scene.mesh.neutral(person.shape, person.ears), self.head.mean
             hair, eyes = (affine_fit(rest[part], neutral[part]) for part in (self.scalp, self.eye_area))
             self.people[key] = Shaped(neutral, hair, eyes)
             if len(self.people) > REMEMBERED_PEOPLE:
                 self.people.popitem(last=False)
+        self.people.move_to_end(key)
         return self.people[key]
 
     def render(self, person: Person, conditions: Conditions) -> Render:
@@ -111,9 +112,7 @@ class Renderer:
             self._cast_shadow(conditions, shaped, occluder)
             self._draw_head(person, conditions, backdrop, marks, eyes)
             bare = self._nearness(conditions)
-            self._draw_worn(person, conditions, shaped)
-            if occluder is not None:
-                self._draw_occluder(person, conditions, occluder)
+            self._draw_worn(person, conditions, shaped, occluder)
             image, segmentation = self._read()
             dressed = self._nearness(conditions)
         labels = labels_of(person, conditions, rotation, marks, (bare, dressed), self.size)
@@ -133,26 +132,26 @@ class Renderer:
         self.scene.set_all({
             "u_head": rotation, "u_body": body, "u_body_offset": rotation @ NECK - body @ NECK,
             "u_camera": (*fractions, camera.inverse_distance), "u_depth": depth_terms(camera.inverse_distance),
-            "u_offset": 0.0, **light, "u_shadow": _light_matrix(np.array(light["u_key_direction"])),
+            **light, "u_shadow": _light_matrix(np.array(light["u_key_direction"])),
             "u_hair": linear(c.hair), "u_carry": shaped.carry_hair.T,
         })  # fmt: skip
 
     def _dress(self, person: Person) -> None:
         """The person's own colours, and their baked skin."""
-        scene, key = self.scene, (person.seed, person.person_id)
+        scene, key = self.scene, person.key
         scene.set_all({**bake_uniforms(person), **inner_uniforms(person)})
         albedo, relief = scene.baker.get(key) or scene.baker.bake(key, scene.parts["bake"], linear(person.skin))
         scene.use("u_albedo", albedo)
         scene.use("u_relief", relief)
 
-    def _occluder(self, c: Conditions, marks: np.ndarray) -> OccluderArrays | None:
+    def _occluder(self, c: Conditions, marks: np.ndarray) -> Arrays | None:
         """What hides a part of the face, put on the expressed landmarks (72, 3)."""
         if c.occluder == "none":
             return None
         placed = place(c.occluder, c.occluder_variant, marks)
         return self.scene.occluder(c.occluder, c.occluder_variant, placed)
 
-    def _cast_shadow(self, c: Conditions, shaped: Shaped, occluder: OccluderArrays | None) -> None:
+    def _cast_shadow(self, c: Conditions, shaped: Shaped, occluder: Arrays | None) -> None:
         """Depth from the key light into the shadow map."""
         scene = self.scene
         scene.shadow_target.use()
@@ -195,8 +194,8 @@ class Renderer:
                 scene.set("u_eye_inverse", eyes[part].inverse)
             scene.parts[part].render()
 
-    def _draw_worn(self, person: Person, c: Conditions, shaped: Shaped) -> None:
-        """Hair, clothes, beard, glasses: after the head, which hides their far sides from shading."""
+    def _draw_worn(self, person: Person, c: Conditions, shaped: Shaped, occluder: Arrays | None) -> None:
+        """Hair, beard, clothes, occluder, glasses: after the head, which hides their far sides from shading."""
         scene = self.scene
         scene.gl.enable_only(moderngl.DEPTH_TEST)
         hair = scene.hair(c.hair_style, c.hair_variant)
@@ -212,6 +211,8 @@ class Renderer:
             self.beard_array.render(instances=len(hairs))
         self._show("clothes")
         self._draw_clothes(c)
+        if occluder is not None:
+            self._draw_occluder(person, c, occluder)
         if c.glasses != "none":
             self._show("glasses")
             self._draw_glasses(shaped, c)
@@ -226,14 +227,12 @@ class Renderer:
             self.scene.cloth[layer.defines, layer.body].render()
             self.scene.gl.disable(moderngl.CULL_FACE)
 
-    def _draw_occluder(self, person: Person, c: Conditions, occluder: OccluderArrays) -> None:
+    def _draw_occluder(self, person: Person, c: Conditions, occluder: Arrays) -> None:
         kind, gloss = SURFACE[c.occluder]
         named = MASK_COLOURS if c.occluder == "mask" else background.COLOURS
-        colour = person.skin if c.occluder == "hand" else named[c.occluder_colour]
-        self.scene.set_all({
-            "u_carry": np.eye(3, 4), "u_kind": kind, "u_gloss": gloss, "u_second": linear(c.cloth_second),
-            "u_colour": np.append(linear(colour), class_alpha("occluder")),
-        })  # fmt: skip
+        colour = linear(person.skin if c.occluder == "hand" else named[c.occluder_colour])
+        shown = np.append(colour, class_alpha("occluder"))
+        self.scene.set_all({"u_carry": np.eye(3, 4), "u_kind": kind, "u_gloss": gloss, "u_colour": shown})
         occluder.shaded.render()
 
     def _draw_glasses(self, shaped: Shaped, c: Conditions) -> None:

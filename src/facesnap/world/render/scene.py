@@ -1,4 +1,4 @@
-"""What the graphics card holds: programs, textures and buffers, all made once per process."""
+"""What the graphics card holds: programs, textures and buffers; hair and occluders are added on first use."""
 
 from __future__ import annotations
 
@@ -56,15 +56,8 @@ LIT_BY_VERTEX = ("hair.vert", "beard.vert")
 CHEST = (5.5, -27.0, -18.4)
 
 
-class HairArrays(NamedTuple):
-    """One grown hair style on the card: for the picture and for the shadow map."""
-
-    shaded: moderngl.VertexArray
-    depth: moderngl.VertexArray
-
-
-class OccluderArrays(NamedTuple):
-    """One occluder on the card: for the picture and for the shadow map."""
+class Arrays(NamedTuple):
+    """Something on the card, for the picture and for the shadow map."""
 
     shaded: moderngl.VertexArray
     depth: moderngl.VertexArray
@@ -96,8 +89,8 @@ class Scene:
         self._make_head()
         self._make_cloth()
         self._make_solids()
-        self._occluders: dict[tuple[str, int], tuple[moderngl.Buffer, OccluderArrays]] = {}
-        self._hair: dict[tuple[str, int], HairArrays | None] = {}
+        self._occluders: dict[tuple[str, int], tuple[moderngl.Buffer, Arrays]] = {}
+        self._hair: dict[tuple[str, int], Arrays | None] = {}
 
     def _program(self, vertex: str, fragment: str, *defined: str) -> moderngl.Program:
         lit = fragment not in UNLIT
@@ -194,7 +187,7 @@ class Scene:
             )
             self.glasses[kind] = (frame_array, lens_array)
 
-    def occluder(self, kind: str, variant: int, placed: np.ndarray) -> OccluderArrays:
+    def occluder(self, kind: str, variant: int, placed: np.ndarray) -> Arrays:
         """An occluder whose vertices (N, 6) are ``placed`` for this picture."""
         key = (kind, variant % occluders.VARIANTS[kind])
         if key not in self._occluders:
@@ -205,24 +198,24 @@ class Scene:
                 self.gl.vertex_array(program, [(buffer, *_layout(program, fields))], index_buffer=index)
                 for program in (self.programs["solid"], self.programs["solid_depth"])
             ]
-            self._occluders[key] = buffer, OccluderArrays(*made)
+            self._occluders[key] = buffer, Arrays(*made)
         buffer, arrays = self._occluders[key]
         buffer.write(placed.astype(np.float32).tobytes())
         return arrays
 
     def beard_array(self, strands: int) -> tuple[moderngl.Buffer, moderngl.VertexArray]:
         """Instanced short ribbons: the buffer of roots to fill per picture, and the array to draw."""
-        corner = np.array([(along, side, 0) for along in (0.0, 0.5, 1.0) for side in (-1.0, 1.0)], np.float32)
+        corner = np.array([(along, side) for along in (0.0, 0.5, 1.0) for side in (-1.0, 1.0)], np.float32)
         index = np.array([0, 1, 2, 2, 1, 3, 2, 3, 4, 4, 3, 5], np.int32)
         roots = self.gl.buffer(reserve=strands * 32)
         content = [
-            (self.gl.buffer(corner.tobytes()), "3f", "in_corner"),
+            (self.gl.buffer(corner.tobytes()), "2f", "in_corner"),
             (roots, "3f 3f 2f/i", "in_root", "in_direction", "in_kind"),
         ]
         array = self.gl.vertex_array(self.programs["beard"], content, index_buffer=self.gl.buffer(index.tobytes()))
         return roots, array
 
-    def hair(self, style: str, variant: int) -> HairArrays | None:
+    def hair(self, style: str, variant: int) -> Arrays | None:
         """A hair style, grown and kept on first use; None for a bald head."""
         key = (style, variant)
         if key not in self._hair:
@@ -231,7 +224,7 @@ class Scene:
             fields = (("in_position", 3), ("in_tangent", 4), ("in_strand", 4))
             uses = (("hair", ribbons.indices), ("hair_depth", ribbons.shadow_indices))
             made = [self._ribbon_array(name, buffer, fields, index) for name, index in uses if buffer]
-            self._hair[key] = HairArrays(*made) if made else None
+            self._hair[key] = Arrays(*made) if made else None
         return self._hair[key]
 
     def _ribbon_array(

@@ -7,7 +7,6 @@ one disc, no seams on the face, one scale everywhere; only the very back of the 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import moderngl
 import numpy as np
@@ -40,16 +39,16 @@ class SkinBaker:
         side = int(np.clip(TEXELS * size, SMALLEST, LARGEST))
         self._shape = (side, side)
         self._depth = gl.depth_renderbuffer(self._shape)
-        self._skins: OrderedDict[Any, tuple[moderngl.Texture, moderngl.Texture]] = OrderedDict()
+        self._skins: OrderedDict[str, tuple[moderngl.Texture, moderngl.Texture]] = OrderedDict()
 
-    def get(self, key: Any) -> tuple[moderngl.Texture, moderngl.Texture] | None:
+    def get(self, key: str) -> tuple[moderngl.Texture, moderngl.Texture] | None:
         """Colour and relief of a person painted before; None if they aren't kept."""
         if key in self._skins:
             self._skins.move_to_end(key)
         return self._skins.get(key)
 
     def bake(
-        self, key: Any, skin: moderngl.VertexArray, colour: np.ndarray
+        self, key: str, skin: moderngl.VertexArray, colour: np.ndarray
     ) -> tuple[moderngl.Texture, moderngl.Texture]:
         """Paint with the bake program, whose uniforms are set, and keep the textures under ``key``.
 

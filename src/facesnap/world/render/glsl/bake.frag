@@ -1,6 +1,5 @@
 // What a person's skin always is, painted once: colour and gloss, relief and eyelids. Lengths in cm of the rest head.
 in vec3 v_rest;
-in float v_scalp;
 uniform sampler3D u_noise;
 uniform sampler2D u_mask_a;    // lip distance, brow across, brow along, beard
 uniform sampler2D u_mask_b;    // wrinkles, eye bags, blush, moustache

@@ -1,5 +1,5 @@
 // Short ribbons rooted on the expressed face: one instance per hair.
-in vec3 in_corner;      // along 0..1, side -1/+1, unused
+in vec2 in_corner;      // along 0..1, side -1/+1
 in vec3 in_root;
 in vec3 in_direction;   // cm, root to tip
 in vec2 in_kind;        // brightness, the hair's own shade

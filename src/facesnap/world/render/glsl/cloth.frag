@@ -34,9 +34,9 @@ float below_neckline(vec3 rest) {
 // Albedo at cloth coordinates; slope gets the relief's slope.
 vec3 weave(vec2 c, inout vec2 slope) {
     vec3 one = u_cloth, two = u_cloth_second;
-    if (PATTERN == 1) return mix(one, two, smoothstep(0.42, 0.50, wave(c.y / 3.4)));
+    if (PATTERN == 1) return mix(one, two, smoothstep(0.54, 0.62, wave(c.y / 3.4)));
     if (PATTERN == 2) {
-        vec2 w = smoothstep(vec2(0.46), vec2(0.54), vec2(wave(c.x / 3.2), wave(c.y / 3.2)));
+        vec2 w = smoothstep(vec2(0.54), vec2(0.62), vec2(wave(c.x / 3.2), wave(c.y / 3.2)));
         vec2 thin = vec2(line(wave(c.x / 3.2) - 0.9, 0.05), line(wave(c.y / 3.2) - 0.9, 0.05));
         vec3 cloth = mix(one, two, 0.5 * (w.x + w.y));
         return mix(cloth, mix(one, vec3(0.9), 0.35), 0.45 * max(thin.x, thin.y));
@@ -68,10 +68,10 @@ vec3 weave(vec2 c, inout vec2 slope) {
         float twill = hash(floor(vec2(c.x * 14.0 + c.y * 14.0, c.x * 5.0 - c.y * 5.0)));
         return mix(one, vec3(0.62, 0.66, 0.70), 0.10 + 0.16 * twill);
     }
-    if (PATTERN == 7) return mix(two, one, smoothstep(0.78, 0.86, wave(c.x / 1.5) + 0.0));
+    if (PATTERN == 7) return mix(one, two, smoothstep(0.74, 0.82, wave(c.x / 1.5)));
     if (PATTERN == 8) {
         float fleck = hash(floor(c * 5.0));
-        float bone = wave(c.x / 1.2 + 0.0) * 0.6 + c.y * 0.9;
+        float bone = wave(c.x / 1.2) * 0.6 + c.y * 0.9;
         return one * (0.90 + 0.14 * fleck) * (0.94 + 0.09 * step(0.5, fract(bone * 1.6)));
     }
     if (PATTERN == 9) {
@@ -88,7 +88,7 @@ vec3 weave(vec2 c, inout vec2 slope) {
         float diamond = abs(fract(g.x) - 0.5) + abs(fract(g.y) - 0.5);
         vec2 h = g + vec2(0.25, 0.25);
         float thread = min(abs(fract(h.x + h.y) - 0.5), abs(fract(h.x - h.y) - 0.5));
-        vec3 cloth = mix(two, one, smoothstep(0.48, 0.52, diamond));
+        vec3 cloth = mix(two, one, smoothstep(0.40, 0.44, diamond));
         return mix(cloth, vec3(0.85), 0.6 * (1.0 - smoothstep(0.012, 0.03, thread)));
     }
     return one;

@@ -3,7 +3,6 @@ in vec3 in_normal;
 in vec4 in_rest;     // rest position in the model's own coordinates, ambient occlusion
 in float in_scalp;   // cm above the hairline
 in vec2 in_atlas;    // place in the baked skin
-uniform float u_offset;   // cm along the normal (cloth over skin)
 out vec3 v_world;
 out vec3 v_normal;
 out vec4 v_rest;
@@ -12,8 +11,7 @@ out vec2 v_atlas;
 out vec3 v_local;
 void main() {
     float body = body_weight(in_rest.xyz);
-    vec3 p = in_position + in_normal * u_offset;
-    v_world = posed(p, body);
+    v_world = posed(in_position, body);
     v_normal = posed_direction(in_normal, body);
     v_rest = in_rest;
     v_scalp = in_scalp;

@@ -12,7 +12,7 @@ uniform vec4 u_lipstick;       // colour, amount
 uniform vec4 u_eyeshadow;
 uniform vec3 u_hair;
 uniform float u_scalp_cover;   // undercoat of hair: 0 bald .. 1
-uniform float u_recede;        // cm by which the hairline has moved up at the temples (hairgrow.receded)
+uniform float u_recede;        // cm by which the hairline has moved up at the temples (hair.growth.receded)
 uniform float u_fade;          // how much the undercoat thins towards sides and nape
 uniform vec3 u_beard;          // colour
 uniform vec4 u_beard_cover;    // density on cheeks and jaw, upper lip, chin; share that single roots make up (stubble)
@@ -60,7 +60,7 @@ void main() {
 
     vec3 smooth_normal = normalize(v_normal);
     vec3 slope = u_head * vec3((relief.rg - 0.5) / 1.2, 0.0);
-    vec3 n = normalize(smooth_normal - 1.0 * (slope - smooth_normal * dot(slope, smooth_normal)));
+    vec3 n = normalize(smooth_normal - (slope - smooth_normal * dot(slope, smooth_normal)));
     if (!gl_FrontFacing) { n = -n; smooth_normal = -smooth_normal; }
     vec3 v = to_camera(v_world);
     f_colour = developed(lit_skin(skin, v_world, n, smooth_normal, v, v_rest.w, gloss, u_darkness), covered > 0.5 ? u_hair_class : u_class);

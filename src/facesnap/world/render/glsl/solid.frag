@@ -2,9 +2,8 @@ in vec3 v_world;
 in vec3 v_normal;
 in vec3 v_local;
 uniform vec4 u_colour;
-uniform vec3 u_second;
 uniform float u_gloss;
-uniform int u_kind;       // 0 smooth, 1 lens, 2 knitted, 3 striped knit, 4 pleated cloth, 5 skin
+uniform int u_kind;       // 0 smooth, 1 lens, 2 knitted, 4 pleated cloth, 5 skin
 out vec4 f_colour;
 
 // What a lens mirrors: a bright window with a bar, high at the side of the key light, and a pale ground.
@@ -21,10 +20,9 @@ void main() {
     if (dot(n, v) < 0.0) n = -n;
     vec3 colour = u_colour.rgb, wrap = vec3(0.1);
     float alpha = u_colour.a, power = 40.0, ao = 1.0;
-    if (u_kind == 2 || u_kind == 3) {
+    if (u_kind == 2) {
         vec2 c = vec2(atan(v_local.x, v_local.z + 9.0) * 8.5, v_local.y);
         float rib = cos(c.x * 4.6 + 0.35 * sin(c.y * 6.0));
-        if (u_kind == 3) colour = mix(colour, u_second, step(0.55, fract(c.x / 5.0)));
         colour *= 0.80 + 0.20 * rib;
         n = normalize(n + 0.22 * sin(c.x * 4.6) * vec3(n.z, 0.0, -n.x) + 0.10 * sin(c.y * 7.0) * vec3(0.0, 1.0, 0.0));
         float grazing = 1.0 - clamp(dot(n, v), 0.0, 1.0);
