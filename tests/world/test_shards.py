@@ -54,7 +54,7 @@ def test_other_settings_and_older_formats_are_not_mixed(painted, tmp_path):
         render_split(tmp_path, "val", 1, images_per_person=1, workers=1, size=32)
     description = json.loads((folder / "dataset.json").read_text())
     (folder / "dataset.json").write_text(json.dumps({**description, "format": 1}))
-    with pytest.raises(OutputError, match=f"format=1, not {FORMAT}"):
+    with pytest.raises(OutputError, match=f"format=1, not {splits.FORMAT}"):
         render_split(tmp_path, "val", 1, images_per_person=1, workers=1, size=16)
 
 
