@@ -8,7 +8,7 @@ from tests.world.heads import expressed, neutral
 
 from facesnap.core.arkit import INDEX
 from facesnap.landmarks.layout import GROUPS
-from facesnap.world.labels import CLASSES
+from facesnap.world.classes import OCCLUDER
 from facesnap.world.moments import sample_conditions
 from facesnap.world.people import sample_person
 from facesnap.world.worn import occluders
@@ -133,7 +133,7 @@ def test_an_occluder_changes_its_part_of_the_picture(renderer):
     assert change[points[40, 1], points[40, 0]] < 12
     assert bare.labels["landmarks2d"] == masked.labels["landmarks2d"]
     assert bare.labels["visible"] == masked.labels["visible"]
-    assert masked.segmentation[points[61, 1], points[61, 0]] == CLASSES.index("occluder")
+    assert masked.segmentation[points[61, 1], points[61, 0]] == OCCLUDER
     occluded = np.array(masked.labels["occluded"])
     assert occluded[[52, 58, 61, 8]].all()
     assert not occluded[36:52].any()

@@ -9,10 +9,10 @@ from tests.world.heads import expressed, neutral
 
 from facesnap.core.types import Camera, rotation_matrix
 from facesnap.landmarks.layout import GROUPS
+from facesnap.world.classes import CLASSES
 from facesnap.world.facekit.head import HEAD_ORIGIN
 from facesnap.world.hair.ribbons import grow
 from facesnap.world.hair.styles import STYLES
-from facesnap.world.labels import CLASSES
 from facesnap.world.moments import sample_conditions
 from facesnap.world.people import sample_person
 from facesnap.world.render.masks import azimuth

@@ -13,11 +13,12 @@ import numpy as np
 from facesnap.core.types import rotation_matrix
 from facesnap.world.backdrops import background
 from facesnap.world.characters import Conditions, Person
+from facesnap.world.classes import CLASSES
 from facesnap.world.clothes.garments import GARMENTS, layer_uniforms
 from facesnap.world.facekit.head import HEAD_ORIGIN, load_head
 from facesnap.world.hair.beards import GROWN, STRANDS, beard_hairs, beard_roots, beard_uniforms
 from facesnap.world.hair.ribbons import affine_fit
-from facesnap.world.labels import CLASSES, labels_of
+from facesnap.world.labels import labels_of
 from facesnap.world.palette import GLASSES, linear
 from facesnap.world.render.eyes import turn_eyes
 from facesnap.world.render.lights import LIGHTS, set_up

@@ -11,10 +11,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from facesnap.world.classes import CLOTHES, GLASSES, HAIR, OCCLUDER, SKIN
 from facesnap.world.styles.textures import grid, texture
-
-#: Classes of the segmentation.
-BACKGROUND, SKIN, HAIR, CLOTHES, GLASSES, OCCLUDER = range(6)
 
 Field = np.ndarray
 Planes = np.ndarray
@@ -25,7 +23,7 @@ class Picture:
 
     Args:
         image: (S, S, 3) uint8 RGB.
-        classes: (S, S) uint8 segmentation.
+        classes: (S, S) uint8 segmentation (numbers of :data:`facesnap.world.classes.CLASSES`).
         rng: the source of all that varies within a style.
     """
 
