@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from tests.world.heads import neutral
 
-from facesnap.world.backdrops.background import COLOURS
-from facesnap.world.clothes.garments import COLOURS_OF, DETAILS, GARMENTS, PATTERNS, Torso, fold_map
+from facesnap.world.clothes.folds import fold_map
+from facesnap.world.clothes.garments import COLOURS_OF, DETAILS, GARMENTS, PATTERNS
+from facesnap.world.clothes.torso import Torso
 from facesnap.world.clothes.trunk import COLUMNS, Neck
 from facesnap.world.facekit.head import HEAD_ORIGIN
 from facesnap.world.moments import sample_conditions
+from facesnap.world.palette import COLOURS
 from facesnap.world.people import sample_person
 
 

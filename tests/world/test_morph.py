@@ -5,7 +5,7 @@ import pytest
 
 from facesnap.core.arkit import INDEX
 from facesnap.landmarks.layout import MIRROR
-from facesnap.world.clothes.garments import Torso
+from facesnap.world.clothes.torso import Torso
 from facesnap.world.facekit.head import HEAD_ORIGIN
 from facesnap.world.render.mesh import EAR_MODES, build_mesh, corner_rings, ear_modes
 
