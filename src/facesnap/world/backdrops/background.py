@@ -9,7 +9,10 @@ import numpy as np
 
 from facesnap.world.backdrops import outdoors, rooms
 from facesnap.world.backdrops.canvas import SIDE, SIZE, X, Y, mixed
+from facesnap.world.geometry import smoothstep
 from facesnap.world.palette import COLOURS
+
+__all__ = ["COLOURED", "PAINTERS", "SIZE", "paint"]
 
 
 def _plain(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -22,8 +25,7 @@ def _gradient(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """From a lighter to a darker tone of the colour."""
     angle = rng.uniform(-0.5, 0.5) + (np.pi if rng.random() < 0.2 else 0.0)
     t = 0.5 + (Y - 0.5) * np.cos(angle) + (X - 0.5) * np.sin(angle)
-    t = np.clip(t, 0, 1)
-    return mixed(_tint(colour, 1.2), colour * rng.uniform(0.42, 0.62), t * t * (3 - 2 * t))
+    return mixed(_tint(colour, 1.2), colour * rng.uniform(0.42, 0.62), smoothstep(0.0, 1.0, t))
 
 
 def _studio(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
@@ -49,8 +51,8 @@ def _tint(colour: np.ndarray, factor: float) -> np.ndarray:
     return np.asarray(np.minimum(colour * factor + 10.0 * (factor - 1.0), 250.0))
 
 
-#: Kind -> its painter: takes a generator and a colour (3,) f32 sRGB 0-255, returns a picture (H, H, 3), row 0 at the
-#: top, about 0-255 (lamps may go beyond, which :func:`paint` clips), H being SIDE or SIZE.
+#: Kind -> its painter: takes a generator and a colour (3,) f32 sRGB 0-255, returns a picture (H, H, 3) f32, row 0 at
+#: the top, about 0-255 (lamps may go beyond, which :func:`paint` clips), H being SIDE or SIZE.
 PAINTERS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = {
     "plain": _plain, "gradient": _gradient, "studio": _studio, "mottled": _mottled,
     "living room": rooms.living_room, "office": rooms.office, "library": rooms.library, "cafe": rooms.cafe,
@@ -68,7 +70,8 @@ def paint(kind: str, colour: str, seed: int) -> np.ndarray:
     Args:
         kind: one of :data:`PAINTERS`.
         colour: one of :data:`facesnap.world.palette.COLOURS`. The kinds of :data:`COLOURED` have it, light and shade
-            apart; rooms lean towards it with their walls, curtains and cupboards; places outdoors don't use it.
+            apart; rooms lean towards it with walls, curtains and cupboards, "bokeh" with its dark and its lamps; the
+            other places don't use it.
         seed: everything else follows from it.
     """
     picture = PAINTERS[kind](np.random.default_rng(seed), np.array(COLOURS[colour], np.float32))

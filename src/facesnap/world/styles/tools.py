@@ -225,6 +225,8 @@ def drag(field: Field, doubled: Field, pixels: float, rounds: int) -> Field:
 def facets(image: np.ndarray, radius: int) -> np.ndarray:
     """Each pixel takes the mean of the calmest of 8 windows about it: edges stay, texture goes. (S, S, 3) uint8.
 
+    ``radius`` (pixels, >= 1): how far the windows' middles lie from the pixel; a window is about as wide.
+
     M. Kuwahara et al., 1976, with eight windows instead of four, which leaves fewer square artefacts.
     """
     window = (2 * (radius // 2) + 1,) * 2
