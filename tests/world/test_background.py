@@ -5,7 +5,8 @@ import colorsys
 import numpy as np
 import pytest
 
-from facesnap.world.backdrops.background import COLOURED, COLOURS, PAINTERS, SIZE, paint
+from facesnap.world.backdrops.background import COLOURED, PAINTERS, SIZE, paint
+from facesnap.world.palette import COLOURS
 
 _CHROMATIC = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink")
 

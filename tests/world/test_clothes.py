@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
 from tests.world.heads import neutral
 
-from facesnap.world.backdrops.background import COLOURS
-from facesnap.world.clothes.garments import COLOURS_OF, DETAILS, GARMENTS, PATTERNS, Torso, fold_map
+from facesnap.world.clothes.folds import fold_map
+from facesnap.world.clothes.garments import COLOURS_OF, DETAILS, GARMENTS, PATTERNS
+from facesnap.world.clothes.torso import Torso
 from facesnap.world.clothes.trunk import COLUMNS, Neck
 from facesnap.world.facekit.head import HEAD_ORIGIN
 from facesnap.world.moments import sample_conditions
+from facesnap.world.palette import COLOURS
 from facesnap.world.people import sample_person
 
 
@@ -73,12 +77,18 @@ def test_skin_stays_under_the_cloth(head, torso):
         assert (outside > thinnest).mean() < 0.004
 
 
-def test_layers_name_known_patterns_and_details():
-    for layers in GARMENTS.values():
-        for layer in layers:
-            assert layer.pattern in PATTERNS
-            assert layer.detail in DETAILS
-            assert layer.defines.startswith(f"PATTERN {PATTERNS.index(layer.pattern)};")
+def test_the_shader_draws_every_pattern_and_detail_that_has_a_name():
+    """Number 0 is plain cloth; what has a higher one is asked for in cloth.frag, and no other number is."""
+    source = (files("facesnap.world.render") / "glsl" / "cloth.frag").read_text()
+    for define, names in (("PATTERN", PATTERNS), ("DETAIL", DETAILS)):
+        asked = {int(number) for number in re.findall(rf"\b{define} == (\d+)\b", source)}
+        assert asked == set(range(1, len(names))), define
+
+
+def test_every_pattern_and_detail_is_worn_and_colours_are_known():
+    worn = [layer for layers in GARMENTS.values() for layer in layers]
+    assert {layer.pattern for layer in worn} == set(PATTERNS)
+    assert {layer.detail for layer in worn} == set(DETAILS)
     assert all(name in COLOURS for names in COLOURS_OF.values() for name in names)
     assert set(COLOURS_OF) <= set(GARMENTS)
 

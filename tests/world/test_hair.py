@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -110,4 +108,3 @@ def test_beard_kinds_and_shapes_differ(roots):
 def test_styles_are_within_the_budget_of_triangles(head):
     for style in WORN:
         assert len(grow(head, style, 0).indices) // 3 < 85_000, style
-    assert all(dataclasses.is_dataclass(style) for style in STYLES.values())

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from facesnap.core.arkit import INDEX
-from facesnap.landmarks.layout import MIRROR
-from facesnap.world.clothes.garments import Torso
+from facesnap.world.clothes.torso import Torso
 from facesnap.world.facekit.head import HEAD_ORIGIN
 from facesnap.world.render.mesh import EAR_MODES, build_mesh, corner_rings, ear_modes
 
@@ -62,8 +61,17 @@ def test_ears_differ_and_nothing_else(head):
     rest = head.mean[touched] + HEAD_ORIGIN
     assert (np.abs(rest[:, 0]) > 7).all()
     assert (np.abs(rest[:, 1]) < 6.5).all()
-    mirrored = head.mean[head.landmarks][list(MIRROR)] * [-1, 1, 1]
-    assert np.abs(mirrored - head.mean[head.landmarks]).max() < 0.1
+
+
+def test_ears_are_alike_on_both_sides(head):
+    modes, rest = ear_modes(head), head.mean + HEAD_ORIGIN
+    touched = np.abs(modes).max(axis=(0, 2)) > 0
+    left, right = (np.flatnonzero(touched & (side * rest[:, 0] > 0)) for side in (1, -1))
+    assert len(left) == len(right) > 100
+    apart = np.linalg.norm(rest[left][:, None] * [-1, 1, 1] - rest[right], axis=2)
+    assert apart.min(axis=1).max() < 0.01
+    other = right[apart.argmin(axis=1)]
+    assert np.abs(modes[:, left] * [-1, 1, 1] - modes[:, other]).max() < 0.01
 
 
 def test_rings_hold_every_corner_once():

@@ -38,9 +38,9 @@ class Person:
     eye_colour: str
     iris: Colour
     brow: Colour
-    brow_thickness: float
+    brow_thickness: float  #: factor, 0.75 to 1.5
     brow_density: float
-    brow_coarseness: float
+    brow_coarseness: float  #: factor, 0.55 to 1.1
     lip: Colour
     natural_hair: str
     noise: tuple[float, float, float]
@@ -76,7 +76,7 @@ class Conditions:
     cloth_second: Colour
     occluder: str
     occluder_variant: int
-    occluder_colour: str  #: of background.COLOURS or occluders.MASK_COLOURS; hands have the person's skin
+    occluder_colour: str  #: of palette.COLOURS or palette.MASK_COLOURS; hands have the person's skin
     light: str
     light_jitter: tuple[float, float, float]
     exposure: float

@@ -13,8 +13,6 @@ from facesnap.world.captions import captions_of
 from facesnap.world.characters import Conditions, Person
 from facesnap.world.worn.occluders import HIDES
 
-#: What a pixel of the segmentation shows; beards count as hair, clear lenses as what is behind them.
-CLASSES = ("background", "skin", "hair", "clothes", "glasses", "occluder")
 #: A landmark is hidden by the head itself when what is drawn there lies this much nearer to the camera, in cm.
 HIDDEN_BEHIND = 0.35
 #: Something worn is before it when it is drawn this much nearer than the head there, in cm.

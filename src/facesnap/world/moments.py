@@ -5,14 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
-from facesnap.world.backdrops.background import COLOURED, COLOURS, PAINTERS
+from facesnap.world.backdrops.background import COLOURED, PAINTERS
 from facesnap.world.characters import Conditions, Person, generator
 from facesnap.world.clothes.garments import COLOURS_OF, GARMENTS
-from facesnap.world.palette import DYED_HAIR, EYESHADOW, GLASSES, HAIR, LIPSTICK, NATURAL_HAIR, jitter
+from facesnap.world.hair.styles import VARIANTS as HAIR_VARIANTS
+from facesnap.world.palette import (
+    COLOURS,
+    DYED_HAIR,
+    EYESHADOW,
+    GLASSES,
+    HAIR,
+    LIPSTICK,
+    MASK_COLOURS,
+    NATURAL_HAIR,
+    jitter,
+)
 from facesnap.world.worn.glasses import FRAMES
-from facesnap.world.worn.occluders import MASK_COLOURS, OCCLUDERS, VARIANTS
+from facesnap.world.worn.occluders import OCCLUDERS, VARIANTS
 
-HAIR_VARIANTS = 4
 LIGHTS = {
     "soft": 0.28, "left": 0.12, "right": 0.12, "top": 0.09, "warm": 0.11, "cold": 0.10, "back": 0.09, "dramatic": 0.09,
 }  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 
 from facesnap.world.characters import Colour, Person, generator
 from facesnap.world.facekit.head import HEAD_ORIGIN, load_head
-from facesnap.world.palette import EYES, HAIR, NATURAL_HAIR, SKIN, jitter
+from facesnap.world.palette import DARK_EYES, DARK_HAIR, EYES, GREY_HAIR, HAIR, LIGHT_EYES, NATURAL_HAIR, SKIN, jitter
 
 
 def sample_person(seed: int, person_id: int) -> Person:
@@ -38,16 +38,16 @@ def sample_person(seed: int, person_id: int) -> Person:
 
 def _eye_colour(rng: np.random.Generator, darkness: float) -> str:
     if rng.random() < 0.72 - 0.95 * darkness:
-        return str(rng.choice(list(EYES)[2:], p=[0.08, 0.22, 0.2, 0.3, 0.2]))
-    return str(rng.choice(list(EYES)[:3], p=[0.5, 0.4, 0.1]))
+        return str(rng.choice(LIGHT_EYES, p=[0.08, 0.22, 0.2, 0.3, 0.2]))
+    return str(rng.choice(DARK_EYES, p=[0.5, 0.4, 0.1]))
 
 
 def _hair_colour(rng: np.random.Generator, darkness: float, age: float) -> str:
     """Natural colour: darker with the skin, grey and white with age."""
     if rng.random() < 0.85 * max(0.0, age - 0.45) / 0.55:
-        return str(rng.choice(["grey", "white"], p=[0.65, 0.35]))
-    coloured = [name for name in NATURAL_HAIR if name not in ("grey", "white")]
-    return str(rng.choice(coloured[:2] if rng.random() < 1.5 * darkness - 0.3 else coloured))
+        return str(rng.choice(GREY_HAIR, p=[0.65, 0.35]))
+    coloured = [name for name in NATURAL_HAIR if name not in GREY_HAIR]
+    return str(rng.choice(DARK_HAIR if rng.random() < 1.5 * darkness - 0.3 else coloured))
 
 
 def _brow(rng: np.random.Generator, natural: str) -> Colour:

@@ -8,9 +8,11 @@ import numpy as np
 #: Side that places are painted at, and side of the finished background.
 SIDE, SIZE = 96, 192
 Colour = np.ndarray | tuple[float, ...]
-#: Lamplight.
+#: Lamplight; leaves in daylight.
 WARM = np.array([255, 206, 140], np.float32)
+LEAF = np.array([72, 112, 48], np.float32)
 _FRACTION = 4  # bits of a pixel's fraction in cv2's shapes
+#: Height and breadth (SIDE, SIDE) f32 in [0, 1] of each pixel.
 Y, X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / (SIDE - 1)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.world.backdrops.canvas import SIDE, WARM, Canvas, Colour, X, Y, lens_discs, mixed, skyline, thing
-
-_LEAF = np.array([72, 112, 48], np.float32)
+from facesnap.world.backdrops.canvas import LEAF, SIDE, WARM, Canvas, Colour, X, Y, lens_discs, mixed, skyline, thing
 
 
 def _sky(rng: np.random.Generator, haze: float = 1.0) -> Canvas:
@@ -31,7 +29,7 @@ def _foliage(
 def park(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Trees behind a lawn with sun spots between leaves."""
     canvas = _sky(rng)
-    green = _LEAF * rng.uniform(0.75, 1.2) * [rng.uniform(0.8, 1.5), 1.0, 0.9]
+    green = LEAF * rng.uniform(0.75, 1.2) * [rng.uniform(0.8, 1.5), 1.0, 0.9]
     horizon = float(rng.uniform(0.5, 0.72))
     canvas.below(skyline(rng, horizon, 0.01, 3), green * 1.35, green * 0.95)
     _foliage(rng, canvas, horizon - 0.16, 0.2, 60, green)
@@ -48,7 +46,7 @@ def park(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
 
 def forest(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """Trunks in shade, light through leaves."""
-    green = _LEAF * rng.uniform(0.6, 1.0)
+    green = LEAF * rng.uniform(0.6, 1.0)
     canvas = Canvas(green * 1.3, green * 0.6)
     _foliage(rng, canvas, 0.35, 0.7, 60, green)
     for _ in range(int(rng.integers(4, 10))):

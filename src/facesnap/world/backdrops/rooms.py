@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.world.backdrops.canvas import SIDE, WARM, Canvas, X, Y, thing
+from facesnap.world.backdrops.canvas import LEAF, SIDE, WARM, Canvas, X, Y, thing
 
 _WOOD = np.array([112, 78, 52], np.float32)
-_LEAF = np.array([72, 112, 48], np.float32)
 
 
 def _wall(colour: np.ndarray, pale: float) -> np.ndarray:
@@ -60,7 +59,7 @@ def _plant(rng: np.random.Generator, canvas: Canvas, x: float, floor: float) -> 
     """A pot plant."""
     canvas.shape([(x - 0.05, floor - 0.12), (x + 0.05, floor - 0.12), (x + 0.035, floor), (x - 0.035, floor)],
                  (176, 116, 84))  # fmt: skip
-    green = _LEAF * rng.uniform(0.6, 1.1)
+    green = LEAF * rng.uniform(0.6, 1.1)
     for _ in range(16):
         canvas.disc(x + rng.normal(0, 0.05), floor - 0.2 - abs(rng.normal(0, 0.1)), rng.uniform(0.02, 0.045),
                     green * rng.uniform(0.6, 1.3), 0.6)  # fmt: skip

@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from facesnap.world.clothes.folds import FOLD_VARIANTS, fold_map
-from facesnap.world.clothes.torso import SHADING_PIECES, Torso
+from facesnap.world.clothes.folds import FOLD_VARIANTS
+from facesnap.world.clothes.torso import SHADING_PIECES
 from facesnap.world.palette import linear
-
-__all__ = ["COLOURS_OF", "GARMENTS", "PATTERNS", "Layer", "Torso", "fold_map", "layer_uniforms"]
 
 #: Names of cloth.frag's patterns, in its numbering.
 PATTERNS = (
     "plain", "stripes", "check", "dots", "floral", "rib knit", "denim", "pinstripe", "tweed", "cable knit", "argyle",
 )  # fmt: skip
 #: Names of cloth.frag's details of the trunk, in its numbering.
-DETAILS = ("none", "buttons", "zip", "denim jacket", "blazer", "bound edge")
+DETAILS = ("none", "buttons", "zip", "denim jacket", "blazer")
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ _INNER_TEE = Layer(_CREW, ("crew",), 0.3, swap=True, folds=0.5, body="front")
 #: Garment -> layers, the outermost first (so that what it hides is never shaded).
 GARMENTS: dict[str, tuple[Layer, ...]] = {
     "t-shirt": (Layer(_CREW, ("crew",)),),
-    "v-neck top": (Layer((-14.6, -11.6, -10.4), cut=(-19.6, 1.35), band=0.9, detail="bound edge", folds=1.1),),
+    "v-neck top": (Layer((-14.6, -11.6, -10.4), cut=(-19.6, 1.35), band=0.9, folds=1.1),),
     "shirt": (Layer(_SHIRT, ("collar",), cut=_GAP, detail="buttons", folds=0.85, sheen=0.12),),
     "checked shirt": (Layer(_SHIRT, ("collar",), cut=_GAP, detail="buttons", pattern="check", folds=0.75, sheen=0.12),),
     "striped shirt": (Layer(_SHIRT, ("collar",), cut=_GAP, detail="buttons", pattern="pinstripe", sheen=0.12),),
@@ -76,7 +74,7 @@ GARMENTS: dict[str, tuple[Layer, ...]] = {
               folds=0.7),
         _INNER_TEE,
     ),
-    "floral dress": (Layer((-17.6, -12.6, -12.4), pattern="floral", band=0.5, detail="bound edge", folds=1.1),),
+    "floral dress": (Layer((-17.6, -12.6, -12.4), pattern="floral", band=0.5, folds=1.1),),
     "dotted blouse": (Layer(_SHIRT, ("open collar",), cut=(-21.0, 1.5), pattern="dots", folds=1.1),),
 }  # fmt: skip
 #: Garments that do not come in every colour.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facesnap.world.clothes.trunk import COLUMNS, azimuth, grid_normals, grid_triangles, round_the_neck
+from facesnap.world.geometry import joined
 
 #: cm by which pieces stand off the trunk, beyond the widest garment's own offset.
 SHIRT_OFF, JACKET_OFF = 0.75, 1.2
@@ -206,14 +207,9 @@ def _circle() -> np.ndarray:
 
 
 def _joined(parts: list[Piece]) -> Piece:
-    starts = np.cumsum([0, *(len(part.points) for part in parts)])
-    triangles = [part.triangles + start for part, start in zip(parts, starts, strict=False)]
-    return Piece(
-        np.concatenate([part.points for part in parts]),
-        np.concatenate(triangles),
-        np.concatenate([part.weave for part in parts]),
-        np.concatenate([part.rim for part in parts]),
-    )
+    points, triangles = joined([(part.points, part.triangles) for part in parts])
+    weave, rim = (np.concatenate([getattr(part, name) for part in parts]) for name in ("weave", "rim"))
+    return Piece(points, triangles, weave, rim)
 
 
 def sewn_pieces(form: Form) -> dict[str, Piece]:

@@ -13,6 +13,7 @@ import numpy as np
 from facesnap.world.clothes.tailoring import Form, Piece, sewn_pieces
 from facesnap.world.clothes.trunk import ANCHORS, COLUMNS, Neck, grid_triangles, trunk
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
+from facesnap.world.geometry import smoothstep
 
 #: Pieces whose contact shadow on the trunk is baked.
 SHADING_PIECES = ("collar", "open collar", "lapels", "hood")
@@ -62,8 +63,8 @@ class Torso:
         distance = ((points[:, None] - neck.points) ** 2).sum(axis=2)
         nearest = np.argpartition(distance, ANCHORS, axis=1)[:, :ANCHORS]
         close = np.take_along_axis(distance, nearest, 1)
-        far = np.clip((np.sqrt(close.min(axis=1)) - 3.0) / 9.0, 0, 1)
-        self.far = (far * far * (3 - 2 * far))[:, None].astype(np.float32)
+        far = np.sqrt(close.min(axis=1))
+        self.far = smoothstep(3.0, 12.0, far)[:, None].astype(np.float32)
         weight = np.exp(-(close - close.min(axis=1, keepdims=True)) / (2 * 1.2**2))
         self.weights = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)[..., None]
         self.anchors = neck.vertices[nearest]

@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from facesnap.world.classes import CLASSES, SKIN
 from facesnap.world.datasets.reading import decode_png
-from facesnap.world.labels import CLASSES
 
 #: Bytes of a PNG from its start to its colour type, and the colour types.
 HEAD = 26
@@ -43,7 +43,7 @@ def problems_of_classes(content: bytes, size: Any, fast: bool) -> Iterator[str]:
     unknown = np.flatnonzero(counts[len(CLASSES) :]) + len(CLASSES)
     if len(unknown):
         yield f"has class {unknown[0]}; the last is {len(CLASSES) - 1}"
-    if counts[CLASSES.index("skin")] == 0:
+    if counts[SKIN] == 0:
         yield "has no skin"
 
 

@@ -126,7 +126,7 @@ def labels_in(folder: str | Path) -> Iterator[dict[str, Any]]:
 
 
 def sampled_labels(
-    people: int, images_per_person: int, seed: int = 0, preset: str = "full", first: int = 0
+    people: int, images_per_person: int, seed: int = 0, preset: str = "full"
 ) -> Iterator[dict[str, Any]]:
     """Labels of pictures that were only drawn, not rendered: all but what rendering decides (hidden landmarks).
 
@@ -140,14 +140,14 @@ def sampled_labels(
     from facesnap.world.people import sample_person
 
     model = morphable_of_head(find_head_file(), 100)
-    for person_id in range(first, first + people):
+    for person_id in range(people):
         person = sample_person(seed, person_id)
         for index in range(images_per_person):
             c = sample_conditions(seed, person, index, preset)
             camera = c.camera(1)
             points = model.landmarks3d(model.shape_from_full(person.shape), c.expression)
             yield {
-                "person_id": person_id, "preset": preset, "size": 1, "style": getattr(c, "style", "photo"),
+                "person_id": person_id, "preset": preset, "size": 1, "style": c.style,
                 "identity": person.shape, "pose": {"yaw": c.yaw, "pitch": c.pitch, "roll": c.roll},
                 "camera": {name: getattr(camera, name) for name in ("scale", "cx", "cy", "inverse_distance")},
                 "expression": c.expression, "gaze": c.gaze, "attributes": attributes_of(person, c),

@@ -1,4 +1,7 @@
-"""The head model out of a checkout of ICT-FaceKit: 156 OBJ files become the arrays that ``world.head`` reads."""
+"""The head model out of a checkout of ICT-FaceKit: 156 OBJ files become the arrays of the model.
+
+:mod:`facesnap.world.facekit.head` reads them.
+"""
 
 from __future__ import annotations
 

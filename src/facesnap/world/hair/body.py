@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.world.clothes.garments import Torso
+from facesnap.world.clothes.torso import Torso
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
 
 #: Lowest and highest corner of the grid in model space and its spacing, cm. On a skull of 8 cm radius, linear

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
+from facesnap.world.geometry import smoothstep
 from facesnap.world.hair.body import Body
 from facesnap.world.hair.styles import Style
 from facesnap.world.render.masks import CRANIUM, azimuth, scalp_height
@@ -24,17 +25,11 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))
 
 
-def smooth(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    """GLSL's smoothstep."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
-
-
 def receded(points: np.ndarray, recede: float) -> np.ndarray:
     """Cm by which the hairline lies higher at points (..., 3): most over the temples, half in the middle."""
     side = np.abs(points[..., 0])
     temples = np.exp(-(((side - 5.0) / 2.2) ** 2)) + 0.35 * np.exp(-((side / 4.0) ** 2))
-    return np.asarray(recede * temples * smooth(0.0, 4.0, points[..., 2]))
+    return np.asarray(recede * temples * smoothstep(0.0, 4.0, points[..., 2]))
 
 
 def scatter_roots(head: HeadModel, style: Style, count: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -63,7 +58,7 @@ def _density(style: Style, p: np.ndarray) -> np.ndarray:
     """Relative density (N,) of roots at points (N, 3): more along a parting and where a fringe grows."""
     density = np.ones(len(p))
     if style.cut is not None and style.part is not None:
-        along = smooth(7.0, 10.0, p[:, 1]) * smooth(-7.0, -3.0, p[:, 2])
+        along = smoothstep(7.0, 10.0, p[:, 1]) * smoothstep(-7.0, -3.0, p[:, 2])
         density += 2.5 * along * np.exp(-(((p[:, 0] - style.part) / 1.2) ** 2))
     if style.bangs:
         density += 2.0 * _over_forehead(p)
@@ -77,16 +72,16 @@ def _over_forehead(roots: np.ndarray) -> np.ndarray:
 
 def on_top(style: Style, roots: np.ndarray) -> np.ndarray:
     """0 at sides and back .. 1 on top of the head, for roots (N, 3)."""
-    return smooth(6.0, 10.5, roots[:, 1] + 0.15 * roots[:, 2])
+    return smoothstep(6.0, 10.5, roots[:, 1] + 0.15 * roots[:, 2])
 
 
 def lengths(style: Style, roots: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Length in cm of strands (N,): top, sides, nape; short along the hairline."""
     sides = style.length if style.sides is None else style.sides
     nape = sides if style.nape is None else style.nape
-    low = smooth(3.5, -3.0, roots[:, 1]) * smooth(2.0, -3.0, roots[:, 2])
+    low = smoothstep(3.5, -3.0, roots[:, 1]) * smoothstep(2.0, -3.0, roots[:, 2])
     length = sides + (style.length - sides) * on_top(style, roots)
-    return np.asarray((length + (nape - length) * low) * (0.45 + 0.55 * smooth(0.1, 1.6, height)))
+    return np.asarray((length + (nape - length) * low) * (0.45 + 0.55 * smoothstep(0.1, 1.6, height)))
 
 
 def flow(style: Style, p: np.ndarray, side: np.ndarray) -> np.ndarray:
@@ -95,17 +90,17 @@ def flow(style: Style, p: np.ndarray, side: np.ndarray) -> np.ndarray:
     away = unit(p - WHORL)
     if style.flow == "out":
         return unit(p - CRANIUM + [0.0, 1.0, 0.0])
-    low = smooth(9.0, 3.0, p[:, 1])[:, None]
+    low = smoothstep(9.0, 3.0, p[:, 1])[:, None]
     down = np.array([0.0, -1.0, 0.0])
     if style.flow == "forward":
         sweep = np.stack([-0.5 * side if style.part else 0.15 * p[:, 0], zero, zero + 1.0], 1)
-        front = smooth(-5.0, 0.0, p[:, 2])[:, None]
+        front = smoothstep(-5.0, 0.0, p[:, 2])[:, None]
         return unit((away + front * sweep) * (1 - low) + low * (down + np.stack([zero, zero, 0.5 + zero], 1)))
     if style.flow == "back":
         behind = np.stack([0.05 * p[:, 0], zero, zero - 1.0], 1)
-        return unit(behind + down * (0.25 + 0.6 * low * smooth(1.0, -6.0, p[:, 2])[:, None]))
+        return unit(behind + down * (0.25 + 0.6 * low * smoothstep(1.0, -6.0, p[:, 2])[:, None]))
     if style.flow == "part":
-        ahead = smooth(-6.0, 1.0, p[:, 2])[:, None]
+        ahead = smoothstep(-6.0, 1.0, p[:, 2])[:, None]
         across = np.stack([side, zero, -0.55 + zero], 1)
         behind = np.stack([0.12 * p[:, 0], zero - 0.3, zero - 1.0], 1)
         short = style.cut is None  # parted crops fall as crops do at the sides
@@ -131,7 +126,7 @@ def march(
         length = np.where(bangs, np.minimum(length, style.bangs), length)
     noise = rng.normal(0, style.mess, (count, 3))
     step = (length / style.segments)[:, None]
-    thick = style.volume * np.where(bangs, 0.5, 1.0) * (0.15 + 0.85 * smooth(0.0, 4.5, height))
+    thick = style.volume * np.where(bangs, 0.5, 1.0) * (0.15 + 0.85 * smoothstep(0.0, 4.5, height))
     if style.cut is None and style.flow != "out":
         thick = thick * (0.3 + 0.7 * on_top(style, roots))  # crops lie close at the sides
     flat = 0.06 + 0.05 * layer if style.cut is None else 0.2 + 0.1 * layer  # skulls differ from the affine fit
@@ -143,15 +138,15 @@ def march(
         _, normal = body.at(p)
         if style.flow != "out":
             wanted = wanted - normal * np.minimum((wanted * normal).sum(axis=1, keepdims=True), 0.0)
-        hanging = smooth(4.0, -3.0, p[:, 1])[:, None]
+        hanging = smoothstep(4.0, -3.0, p[:, 1])[:, None]
         share = 1.0 if k == 0 else style.pull * (1 - 0.8 * hanging)
         weight = np.array([0.0, -style.gravity * (0.4 + t), 0.0]) + hanging * [0.0, 0.0, 0.35 * style.drape]
-        inwards = -style.ends * unit(p * [1, 0, 1]) * smooth(0.75, 1.0, np.full((count, 1), t))
+        inwards = -style.ends * unit(p * [1, 0, 1]) * smoothstep(0.75, 1.0, np.full((count, 1), t))
         direction = unit(direction + share * wanted + weight + inwards * hanging)
         p = p + direction * step
         risen = np.minimum(1.0, 0.08 + t * length / 10.0) if style.cut is not None else min(1.0, 0.2 + 1.5 * t)
         if style.cut is not None:  # flowing hair lies flat on the crown; over the forehead a fringe keeps off the skin
-            risen = risen * (1 - 0.7 * smooth(0.55, 0.95, normal[:, 1]))
+            risen = risen * (1 - 0.7 * smoothstep(0.55, 0.95, normal[:, 1]))
         low = flat + layer * thick * risen + np.where(bangs, 0.3 * t, 0.0)
         free = p[:, 1] < 3.0 if style.cut is not None else np.zeros(count, bool)
         p = body.between(p, low, np.where(free, 99.0, low + (0.25 if style.flow == "out" else 0.25 + 0.3 * thick)))
@@ -227,7 +222,7 @@ def gather(style: Style, paths: np.ndarray, rng: np.random.Generator) -> tuple[n
     t = np.linspace(0, 1, points)
     if style.bangs:
         pull = pull * np.where(_over_forehead(paths[:, 0]), 0.45, 1.0)
-    share = pull[:, None] * smooth(0.0, 0.9, t)[None]
+    share = pull[:, None] * smoothstep(0.0, 0.9, t)[None]
     return np.asarray(paths + share[..., None] * (paths[leader] - paths)), leader
 
 
@@ -247,7 +242,7 @@ def curled(style: Style, paths: np.ndarray, leader: np.ndarray, rng: np.random.G
         angle = 6.283 * (0.45 * own[:, :1] - pace * paths[..., 1] + 0.04 * paths[..., 2])
     else:
         angle = 6.283 * (own[:, :1] + t * style.turns * (0.75 + 0.5 * own[:, 1:2]))
-    radius = style.curl * (0.7 + 0.6 * own[:, 2:3]) * smooth(0.02, 0.35 if style.wave else 0.15, t)
+    radius = style.curl * (0.7 + 0.6 * own[:, 2:3]) * smoothstep(0.02, 0.35 if style.wave else 0.15, t)
     if style.bangs:
         radius = radius * np.where(_over_forehead(paths[:, 0]), 0.3, 1.0)[:, None]
     out = 0.35 * np.sin(angle + 1.0) if style.wave else np.sin(angle)

@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel, load_head
+from facesnap.world.geometry import smoothstep
 from facesnap.world.hair.body import Body
-from facesnap.world.hair.growth import barber, curled, gather, lengths, march, scatter_roots, smooth
+from facesnap.world.hair.growth import barber, curled, gather, lengths, march, scatter_roots
 from facesnap.world.hair.styles import STYLES, Style, variant_of
 from facesnap.world.hair.tied import bun, hanging, plaited, rope_width, rows, tail, tied
 
@@ -78,7 +79,7 @@ def _loose(head: HeadModel, style: Style, body: Body, rng: np.random.Generator) 
     roots, normals, height = scatter_roots(head, style, style.strands, rng)
     layer = rng.uniform(0.0, 1.0, len(roots)) ** (0.5 if style.flow == "out" else 0.8)
     if style.cut is not None:  # what is rooted high falls over what is rooted low
-        layer = 0.3 * layer + 0.7 * smooth(0.0, 13.5, roots[:, 1])
+        layer = 0.3 * layer + 0.7 * smoothstep(0.0, 13.5, roots[:, 1])
     beneath = (np.arange(len(roots)) < BENEATH * len(roots) * (not style.twist)) & (height > 0.8)
     layer = np.where(beneath, layer * 0.3, layer)
     paths = march(style, body, roots, normals, layer, lengths(style, roots, height), height, rng)
@@ -117,14 +118,14 @@ def _strands(
     count, points, _ = paths.shape
     t = np.linspace(0, 1, points)[None]
     root = 0.9 if style.cut is not None else 0.65 if style.flow == "tie" else 0.5  # fallen hair covers its roots
-    each = np.where(beneath, 2.6, rng.uniform(0.7, 1.25, count)) * (root + (1 - root) * smooth(0.1, 1.5, height))
-    width = style.width * each[:, None] * (root + (1 - root) * smooth(0.0, 0.15, t)) * (1 - 0.8 * t**3)
+    each = np.where(beneath, 2.6, rng.uniform(0.7, 1.25, count)) * (root + (1 - root) * smoothstep(0.1, 1.5, height))
+    width = style.width * each[:, None] * (root + (1 - root) * smoothstep(0.0, 0.15, t)) * (1 - 0.8 * t**3)
     lock = rng.normal(1.0, 0.10, (count,))[leader]
     tint = lock * rng.normal(1.0, 0.12, count) * np.where(beneath, 0.8, 1.0)
     brightness = np.clip(tint, 0.6, 1.5)[:, None] * (0.88 + 0.2 * t)
     dense = min(1.0, style.volume / 1.5)  # in a thin coat light reaches everything
     depth = np.asarray(1 - dense * np.where(beneath, 0.6, 0.5 * (1 - layer)))
-    openness = depth[:, None] * (1 - 0.3 * dense * smooth(0.3, 0.0, t))
+    openness = depth[:, None] * (1 - 0.3 * dense * smoothstep(0.3, 0.0, t))
     return Strands(paths, width, brightness, openness, rng.uniform(0, 1, (count,)))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from facesnap.world.geometry import smoothstep
 from facesnap.world.hair.body import Body
-from facesnap.world.hair.growth import smooth, unit
+from facesnap.world.hair.growth import unit
 from facesnap.world.hair.styles import Style
 from facesnap.world.render.masks import CRANIUM, scalp_height
 
@@ -112,4 +113,4 @@ def hanging(ends: np.ndarray, style: Style, body: Body, points: int) -> np.ndarr
 def rope_width(points: int) -> np.ndarray:
     """Relative half width (points,) of a rope: even, rounded at its end."""
     t = np.linspace(0, 1, points)
-    return np.asarray((0.75 + 0.25 * smooth(0.0, 0.1, t)) * np.sqrt(np.clip(1 - t**12, 0.02, 1)))
+    return np.asarray((0.75 + 0.25 * smoothstep(0.0, 0.1, t)) * np.sqrt(np.clip(1 - t**12, 0.02, 1)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facesnap.world.clothes.garments import Torso
+from facesnap.world.clothes.torso import Torso
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
 
 #: Extra identity modes beyond the head model's: how large the ears are, how far they stick out.

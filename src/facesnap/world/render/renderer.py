@@ -13,12 +13,13 @@ import numpy as np
 from facesnap.core.types import rotation_matrix
 from facesnap.world.backdrops import background
 from facesnap.world.characters import Conditions, Person
+from facesnap.world.classes import CLASSES
 from facesnap.world.clothes.garments import GARMENTS, layer_uniforms
 from facesnap.world.facekit.head import HEAD_ORIGIN, load_head
 from facesnap.world.hair.beards import GROWN, STRANDS, beard_hairs, beard_roots, beard_uniforms
 from facesnap.world.hair.ribbons import affine_fit
-from facesnap.world.labels import CLASSES, labels_of
-from facesnap.world.palette import GLASSES, linear
+from facesnap.world.labels import labels_of
+from facesnap.world.palette import COLOURS, GLASSES, MASK_COLOURS, linear
 from facesnap.world.render.eyes import turn_eyes
 from facesnap.world.render.lights import LIGHTS, set_up
 from facesnap.world.render.makeup import bake_uniforms, darkness, inner_uniforms, skin_uniforms
@@ -26,7 +27,7 @@ from facesnap.world.render.masks import scalp_height
 from facesnap.world.render.scene import Arrays, Scene
 from facesnap.world.styles.apply import apply_style
 from facesnap.world.worn.glasses import FRAMES
-from facesnap.world.worn.occluders import MASK_COLOURS, SURFACE, place
+from facesnap.world.worn.occluders import SURFACE, place
 
 #: Number by which inner.frag knows a part.
 INNER_PARTS = {"socket": 1, "eye_l": 2, "eye_r": 2, "lash": 3, "mouth": 4, "gums": 5, "teeth": 6}
@@ -229,7 +230,7 @@ class Renderer:
 
     def _draw_occluder(self, person: Person, c: Conditions, occluder: Arrays) -> None:
         kind, gloss = SURFACE[c.occluder]
-        named = MASK_COLOURS if c.occluder == "mask" else background.COLOURS
+        named = MASK_COLOURS if c.occluder == "mask" else COLOURS
         colour = linear(person.skin if c.occluder == "hand" else named[c.occluder_colour])
         shown = np.append(colour, class_alpha("occluder"))
         self.scene.set_all({"u_carry": np.eye(3, 4), "u_kind": kind, "u_gloss": gloss, "u_colour": shown})

@@ -10,7 +10,9 @@ import numpy as np
 
 from facesnap.core.errors import FaceSnapError
 from facesnap.world.backdrops import background
-from facesnap.world.clothes.garments import GARMENTS, Torso, fold_map
+from facesnap.world.clothes.folds import fold_map
+from facesnap.world.clothes.garments import GARMENTS
+from facesnap.world.clothes.torso import Torso
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
 from facesnap.world.hair.ribbons import grow
 from facesnap.world.render.ambient import bake_ambient

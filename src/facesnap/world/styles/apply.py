@@ -35,7 +35,7 @@ def apply_style(image: np.ndarray, segmentation: np.ndarray, style: str, seed: i
 
     Args:
         image: (S, S, 3) uint8 RGB, S from 64 to 1024; looks are tuned at 256 and scale with S.
-        segmentation: (S, S) uint8: 0 background, 1 skin, 2 hair, 3 clothes, 4 glasses, 5 occluder.
+        segmentation: (S, S) uint8, numbers of :data:`facesnap.world.classes.CLASSES`.
         style: one of :data:`STYLES`.
         seed: >= 0; chooses paper, stroke directions, amounts, palette, grain. Same arguments, same picture.
 

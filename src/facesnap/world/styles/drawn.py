@@ -5,12 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facesnap.world.classes import BACKGROUND, CLASSES, CLOTHES, GLASSES, HAIR
 from facesnap.world.styles.textures import DIRECTIONS, grid
 from facesnap.world.styles.tools import (
-    BACKGROUND,
-    CLOTHES,
-    GLASSES,
-    HAIR,
     Field,
     Picture,
     Planes,
@@ -193,7 +190,7 @@ def _backdrop(picture: Picture, colour: Planes, screen: Field) -> None:
 def _medians(picture: Picture, pixels: np.ndarray) -> Field:
     """Class number -> log2 of its median luma, as a lookup table (256,)."""
     table = np.zeros(256, np.float32)
-    for kind in range(6):
+    for kind in range(len(CLASSES)):
         here = (picture.classes == kind).view(np.uint8)
         shares = np.cumsum(cv2.calcHist([pixels], [0], here, [256], [0, 256]))
         table[kind] = np.log2(max(float(np.searchsorted(shares, 0.5 * shares[-1])), 8.0) / 255)

@@ -35,7 +35,10 @@ TONES = (
 
 
 def vignette(picture: Picture, strength: float) -> Field:
-    """Brightness factor that falls towards the corners, about a centre that wanders a little."""
+    """Brightness factor that falls towards the corners, about a centre that wanders a little: (S, S) f32 in (0, 1].
+
+    ``strength`` >= 0: 0 leaves all as it is, 0.7 about halves the light of the corners.
+    """
     x, y = grid(picture.side)
     across, down = (picture.side * picture.between(0.42, 0.58) for _ in range(2))
     squared = (x[:1] - across) ** 2 + (y[:, :1] - down) ** 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facesnap.world.classes import CLOTHES
 from facesnap.world.styles.film import vignette
 from facesnap.world.styles.strokes import BRUSH_DIRECTIONS, Brush, strokes
 from facesnap.world.styles.textures import grid
 from facesnap.world.styles.tools import (
-    CLOTHES,
     Field,
     Picture,
     Planes,

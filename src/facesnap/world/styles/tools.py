@@ -11,10 +11,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from facesnap.world.classes import CLOTHES, GLASSES, HAIR, OCCLUDER, SKIN
 from facesnap.world.styles.textures import grid, texture
-
-#: Classes of the segmentation.
-BACKGROUND, SKIN, HAIR, CLOTHES, GLASSES, OCCLUDER = range(6)
 
 Field = np.ndarray
 Planes = np.ndarray
@@ -25,7 +23,7 @@ class Picture:
 
     Args:
         image: (S, S, 3) uint8 RGB.
-        classes: (S, S) uint8 segmentation.
+        classes: (S, S) uint8 segmentation (numbers of :data:`facesnap.world.classes.CLASSES`).
         rng: the source of all that varies within a style.
     """
 
@@ -226,6 +224,8 @@ def drag(field: Field, doubled: Field, pixels: float, rounds: int) -> Field:
 
 def facets(image: np.ndarray, radius: int) -> np.ndarray:
     """Each pixel takes the mean of the calmest of 8 windows about it: edges stay, texture goes. (S, S, 3) uint8.
+
+    ``radius`` (pixels, >= 1): how far the windows' middles lie from the pixel; a window is about as wide.
 
     M. Kuwahara et al., 1976, with eight windows instead of four, which leaves fewer square artefacts.
     """

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 
 from facesnap.world.clothes.trunk import grid_triangles, round_the_neck
+from facesnap.world.geometry import Mesh, joined, vertex_normals
 from facesnap.world.worn.glasses import tube
-
-Mesh = tuple[np.ndarray, np.ndarray]
 
 
 class Face:
@@ -36,25 +35,16 @@ class Face:
         return np.stack([radius * np.sin(angle), height, self.axis_z + radius * np.cos(angle)], axis=-1)
 
 
-def joined(parts: list[Mesh]) -> Mesh:
-    """One mesh of several."""
-    starts = np.cumsum([0, *(len(v) for v, _ in parts)])
-    triangles = [t + start for (_, t), start in zip(parts, starts, strict=False)]
-    return np.concatenate([v for v, _ in parts]), np.concatenate(triangles)
-
-
-def with_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Vertices (N, 6) of points (N, 3) with area-weighted unit normals."""
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
-    total = np.zeros_like(points)
-    for k in range(3):
-        np.add.at(total, triangles[:, k], face)
-    return np.concatenate([points, total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)], axis=1)
+def _with_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Vertices (N, 6), position and normal, of points (N, 3)."""
+    return np.concatenate([points, vertex_normals(points, triangles)], axis=1)
 
 
 def mask(skin: np.ndarray, lowered: bool) -> Mesh:
-    """A pleated medical mask with ear loops; ``lowered`` leaves the nose free."""
+    """A pleated medical mask with ear loops on the rest head's skin (N, 3), model space in cm.
+
+    ``lowered`` leaves the nose free. Vertices (M, 6), position and unit normal, and triangles (F, 3).
+    """
     face = Face(skin, 1.0)
     rows, columns = 44, 57
     turn = np.radians(np.linspace(-66, 66, columns))
@@ -73,7 +63,7 @@ def mask(skin: np.ndarray, lowered: bool) -> Mesh:
     points = face.points(angle, height, radius + 0.26 + fold)
     cloth = points.reshape(-1, 3)
     triangles = grid_triangles(rows, columns, closed=False)
-    parts = [(with_normals(cloth, triangles), triangles)]
+    parts = [(_with_normals(cloth, triangles), triangles)]
     for column, side in ((columns - 1, 1.0), (0, -1.0)):
         ear = np.array(
             [[side * 8.0, 3.4, 0.6], [side * 8.6, 3.0, -1.2], [side * 8.3, 0.4, -1.6], [side * 7.9, -1.0, -0.2]]
@@ -94,11 +84,11 @@ def _taut(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
                 hull.pop()
             hull.append(k)
         hx, hz = x[r][hull], z[r][hull]
-        a, b = np.searchsorted(hull, np.arange(radius.shape[1]), side="right") - 1, 0
+        a = np.searchsorted(hull, np.arange(radius.shape[1]), side="right") - 1
         a = np.minimum(a, len(hull) - 2)
         dx, dz = hx[a + 1] - hx[a], hz[a + 1] - hz[a]
         s, c = np.sin(angle[r]), np.cos(angle[r])
-        out[r] = (hx[a] * dz - hz[a] * dx) / (s * dz - c * dx) + b
+        out[r] = (hx[a] * dz - hz[a] * dx) / (s * dz - c * dx)
     return np.asarray(radius + 0.6 * np.maximum(out - radius, 0))
 
 
@@ -118,7 +108,11 @@ def _cord(path: np.ndarray, radius: float) -> Mesh:
 
 
 def scarf(skin: np.ndarray, over_mouth: bool, seed: int) -> Mesh:
-    """A scarf in two or three turns: round the neck, or up over chin and mouth, with one end hanging."""
+    """A scarf in two or three turns round the rest head's skin (N, 3), model space in cm, with one end hanging.
+
+    Round the neck or, ``over_mouth``, up over chin and mouth; ``seed`` >= 0 lays the folds. Vertices (M, 6), position
+    and unit normal, and triangles (F, 3).
+    """
     rng = np.random.default_rng([3, seed])
     face = Face(skin, -0.5)
     turns = [((-14.9, -11.9, -11.0), 2.3, 2.0), ((-12.2, -10.0, -9.2), 1.5, 2.2)]
@@ -154,7 +148,7 @@ def _turn(face: Face, heights: tuple[float, float, float], thick: float, tall: f
         points.append(face.points(angle, height + up, middle + out))
     grid = np.stack([*points[::-1], points[-1]])
     triangles = grid_triangles(len(grid), columns, closed=True)
-    return with_normals(grid.reshape(-1, 3), triangles), triangles
+    return _with_normals(grid.reshape(-1, 3), triangles), triangles
 
 
 def _hanging(rng: np.random.Generator, top: float) -> Mesh:
@@ -173,4 +167,4 @@ def _hanging(rng: np.random.Generator, top: float) -> Mesh:
     )
     grid = np.stack([x, y, z], axis=-1)[:, ::-1]
     triangles = grid_triangles(rows, columns, closed=True)
-    return with_normals(grid.reshape(-1, 3), triangles), triangles
+    return _with_normals(grid.reshape(-1, 3), triangles), triangles

@@ -71,7 +71,11 @@ def _rim(frame: Frame, side: float, points: int = 36) -> np.ndarray:
 
 
 def tube(path: np.ndarray, radius: float, closed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sweep a polygon along a path (K, 3): vertices, normals, triangles."""
+    """Sweep a polygon of 8 sides and ``radius`` along a path (K, 3), in the path's units; ``closed`` joins its ends.
+
+    Returns vertices (8K, 3), their unit normals (8K, 3) and triangles (F, 3), 16 for each step of the path; open ends
+    have no caps.
+    """
     ahead = np.roll(path, -1, 0) - np.roll(path, 1, 0)
     if not closed:
         ahead[0], ahead[-1] = path[1] - path[0], path[-1] - path[-2]

@@ -37,10 +37,6 @@ HIDES: dict[str, tuple[str, ...]] = {
     "mask": ("nose and mouth", "mouth"),
 }
 VARIANTS: dict[str, int] = {kind: len(names) for kind, names in HIDES.items()}
-#: Colours: everyday names of masks; scarves take any of background.COLOURS, hands the person's skin.
-MASK_COLOURS: dict[str, tuple[int, int, int]] = {
-    "light blue": (150, 196, 214), "white": (228, 230, 230), "black": (34, 34, 37), "pink": (226, 170, 180),
-}  # fmt: skip
 #: solid.frag's u_kind and gloss of each kind.
 SURFACE: dict[str, tuple[int, float]] = {"hand": (5, 0.10), "scarf": (2, 0.01), "mask": (4, 0.03)}
 
