@@ -59,7 +59,7 @@ CLOTHES: Phrases = {
     "shirt": ("a(n) {c} shirt", "a(n) {c} button-up shirt"),
     "checked shirt": ("a(n) {c} checked shirt", "a checked {c} shirt", "a checked {c} and {d} shirt"),
     # its thin stripes have the colour, the ground between them the second
-    "striped shirt": ("a(n) {c} striped shirt", "a(n) {d} and {c} striped shirt", "a(n) {d} shirt with {c} pinstripes"),
+    "striped shirt": ("a(n) {c} striped shirt", "a(n) {c} and {d} striped shirt", "a(n) {c} shirt with {d} pinstripes"),
     "striped jumper": ("a(n) {c} striped jumper", "a striped {c} jumper", "a(n) {c} and {d} striped jumper",
                        "a(n) {c} jumper with {d} stripes"),
     "knitted jumper": ("a(n) {c} knitted jumper", "a knitted {c} jumper", "a(n) {c} cable-knit jumper"),

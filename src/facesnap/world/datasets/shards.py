@@ -1,7 +1,7 @@
 """Rendering splits into webdataset tar shards: parallel, resumable, the same bytes for any number of workers.
 
 Each picture has three members: ``{person:07d}_{index:04d}.png``, ``.seg.png`` (class of every pixel, see
-:data:`facesnap.world.labels.CLASSES`) and ``.json`` (its labels). Shards are written under a temporary name and
+:data:`facesnap.world.classes.CLASSES`) and ``.json`` (its labels). Shards are written under a temporary name and
 renamed when finished; finished ones are skipped. What a folder holds is told by
 :mod:`facesnap.world.datasets.splits`, and read by :mod:`facesnap.world.datasets.reading`.
 """

@@ -19,6 +19,7 @@ from facesnap.core.errors import InputError
 from facesnap.landmarks.layout import HEAD_ORIGIN as ORIGIN_CM
 from facesnap.landmarks.morphable import landmark_vertices
 from facesnap.world.facekit.convert import cached_model
+from facesnap.world.geometry import vertex_normals
 
 #: Origin of the head's space in the model's coordinates, cm.
 HEAD_ORIGIN = np.array(ORIGIN_CM, dtype=np.float32)
@@ -58,13 +59,7 @@ class HeadModel:
 
     def normals(self, vertices: np.ndarray, triangles: np.ndarray | None = None) -> np.ndarray:
         """Area-weighted unit vertex normals (V, 3); ``triangles`` (F, 3) default to the head's."""
-        triangles = self.triangles if triangles is None else triangles
-        a, b, c = (vertices[triangles[:, i]] for i in range(3))
-        face = np.cross(b - a, c - a)
-        corners = triangles.T.ravel()
-        count = len(vertices)
-        total = np.stack([np.bincount(corners, np.tile(face[:, i], 3), count) for i in range(3)], axis=1)
-        return np.asarray((total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)).astype(np.float32))
+        return vertex_normals(vertices, self.triangles if triangles is None else triangles).astype(np.float32)
 
 
 def find_head_file() -> Path:

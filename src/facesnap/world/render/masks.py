@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
+from facesnap.world.geometry import smoothstep
 
 #: Rest-space rectangle that the mask textures cover: x -10..10, y -14..14.
 MASK_SIZE = 512
@@ -71,11 +72,6 @@ def _signed(x: np.ndarray, y: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     return np.where(inside > 0, -distance, distance)
 
 
-def _step(low: float, high: float, value: np.ndarray) -> np.ndarray:
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def _mirrored(half: list[tuple[float, float]]) -> np.ndarray:
     """Close a polygon given by its half with x <= 0, listed from the middle top round to the middle bottom."""
     left = np.array(half)
@@ -114,14 +110,14 @@ def mask_textures(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     )
     moustache = _mirrored([(0, -1.45), (-1.2, -1.5), (-2.2, -2.2), (-3.0, -3.5), (-2.7, -3.9), (-2.3, -3.4), (0, -2.9)])
     ragged = 0.12 * np.sin(2.3 * x + 1.3 * y) + 0.09 * np.sin(5.1 * x - 2.9 * y + 1.0)
-    beard_mask = _step(0.6, -0.8, _signed(x, y, beard) + ragged)
-    moustache_mask = _step(0.2, -0.25, _signed(x, y, moustache))
+    beard_mask = smoothstep(0.6, -0.8, _signed(x, y, beard) + ragged)
+    moustache_mask = smoothstep(0.2, -0.25, _signed(x, y, moustache))
     side = np.abs(x)
     fold, along = _segment_distance(side, y, np.array([(1.75, -0.6), (2.5, -1.8), (3.1, -3.0), (3.2, -3.9)]))
     wrinkles = 0.8 * np.exp(-((fold / 0.22) ** 2)) * np.interp(along, [0, 0.3, 1], [0.6, 1, 0.2])
     for height, width in ((7.6, 3.4), (8.5, 4.0), (9.4, 3.6)):
         line = np.exp(-(((y - height - 0.03 * side**1.5 + 0.15 * np.sin(x * 1.3 + height)) / 0.13) ** 2))
-        wrinkles += 0.55 * line * _step(width + 0.8, width - 0.8, side)
+        wrinkles += 0.55 * line * smoothstep(width + 0.8, width - 0.8, side)
     for tilt in (0.3, 0.0, -0.3):
         foot, along = _segment_distance(side, y, np.array([(4.9, 3.4 + tilt), (6.0, 3.4 + 3.0 * tilt)]))
         wrinkles += 0.5 * np.exp(-((foot / 0.09) ** 2)) * (1 - along)

@@ -45,7 +45,7 @@ LENS_BLEND: Any = (moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA, moderngl.ZE
 
 @dataclass(frozen=True)
 class Render:
-    """A picture (S, S, 3) uint8 RGB, its segmentation (S, S) uint8 (see labels.CLASSES), its labels (JSON-ready)."""
+    """A picture (S, S, 3) uint8 RGB, its segmentation (S, S) uint8 (see classes.CLASSES), its labels (JSON-ready)."""
 
     image: np.ndarray
     segmentation: np.ndarray
