@@ -107,3 +107,10 @@ def test_training_and_asking_in_one_go(split, tmp_path, monkeypatch):
     assert found["steps"] == 2
     assert 0 <= found["accuracy"] <= 1
     assert "| style: pencil | 30 |" in table(found)
+    again = recognise(
+        *(tmp_path, tmp_path / "others", tmp_path / "again"),
+        steps=1,
+        start=tmp_path / "out" / "recogniser",
+        say=lambda line: None,
+    )
+    assert again["start"] == "recogniser"

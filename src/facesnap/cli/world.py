@@ -183,6 +183,9 @@ def recognise(
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of training.")] = 3000,
     minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Budget; run again to go on.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    start: Annotated[
+        Path | None, typer.Option("--start", help="Face encoder to begin with; by default from scratch.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Measure whether people are distinct and constant: train a face recogniser, ask it about others."""
@@ -191,5 +194,7 @@ def recognise(
     from facesnap.evaluation.recognise import recognise as measure
     from facesnap.evaluation.recognise import table
 
-    found = measure(train, test, output, steps=steps, minutes=minutes, device=device, seed=seed, say=console.say)
+    found = measure(
+        train, test, output, steps=steps, minutes=minutes, device=device, seed=seed, start=start, say=console.say
+    )
     print(table(found))

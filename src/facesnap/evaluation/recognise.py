@@ -21,8 +21,9 @@ import torch
 
 from facesnap.core.errors import UsageError
 from facesnap.core.machine import choose_device, machine, today
-from facesnap.core.weights import write_json
+from facesnap.core.weights import load_module, write_json
 from facesnap.evaluation.metrics import wilson
+from facesnap.faces.networks import build_network
 from facesnap.training.config import mini_config
 from facesnap.training.loop import train
 from facesnap.training.mini.data import Split, aligned_crop, to_tensor
@@ -45,27 +46,33 @@ def recognise(
     minutes: float | None = None,
     device: str = "auto",
     seed: int = 0,
+    start: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Train on one folder of shards, ask about another's people; writes ``out/recognition.json`` and returns it.
 
-    Resumes from ``out/state``.
+    Resumes from ``out/state``. ``start``: a face encoder's folder to begin with instead of from scratch; it must not
+    have seen the people asked about. The margin grows in over half of the ``steps``.
 
     Raises:
         InputError: no shards in a folder.
         UsageError: a person to ask about is among those to learn.
+        AdapterError: ``start`` holds no face encoder.
     """
     learnt, asked = Split.read(train_folder), Split.read(test_folder)
     if np.isin(asked.world.person, learnt.world.person).any():
         raise UsageError(f"{test_folder} holds people of {train_folder}: ask about people of another split")
-    config = mini_config("cpu", {"face.steps": steps, "seed": seed}).face
+    config = mini_config("cpu", {"face.steps": steps, "face.ramp": max(1, steps // 2), "seed": seed}).face
     where = choose_device(device, mps=False)
     stage = FaceStage(config, learnt, asked, out, where, "recogniser")
     torch.manual_seed(seed)
+    if start is not None:
+        stage.network.load_state_dict(load_module(start, build_network).state_dict())
     report = train("recogniser", stage, config, out / "state", seed=seed, minutes=minutes, device=where, say=say)
     found = {
         "people_learnt": learnt.people, "pictures_learnt": len(learnt), "people_asked": asked.people,
         "pictures_asked": len(asked), "size": int(asked.world.images.shape[1]), "steps": report.step,
+        "start": start.name if start else "scratch",
         "minutes": round(report.seconds / 60, 1), "seed": seed, "machine": machine(str(where)), "date": today(),
         **figures(embed(stage, asked), asked, seed),
     }  # fmt: skip
@@ -179,8 +186,8 @@ def table(found: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [
         f"{found['people_learnt']} people learnt ({found['pictures_learnt']} pictures), {found['people_asked']} others "
-        f"asked ({found['pictures_asked']} pictures of {found['size']} px); {found['steps']} steps, seed "
-        f"{found['seed']}, {found['machine']}, {found['date']}.", "",
+        f"asked ({found['pictures_asked']} pictures of {found['size']} px); {found['steps']} steps from "
+        f"{found['start']}, seed {found['seed']}, {found['machine']}, {found['date']}.", "",
         f"Verification accuracy {found['accuracy']:.1%}; TAR at FAR 1e-3 {found['tar_at_far_1e-3']:.1%}; mean cosine "
         f"{found['mean_cosine_same']:.2f} for one person, {found['mean_cosine_other']:.2f} for two.", "",
         "| pictures against clean ones of the person | pictures | accepted at FAR 1e-3 [95%] | mean cosine |",
