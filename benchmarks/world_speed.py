@@ -79,14 +79,17 @@ def work(size: int, worker: int, pictures: int, seed: int, barrier: Any, results
 
 
 def prepared(size: int, worker: int, pictures: int, seed: int) -> tuple[Callable[[], None], Any]:
-    """A function that draws and encodes ``pictures`` (drawn once before, so that all that is kept is there)."""
+    """A function that draws and encodes ``pictures``; all that a process makes once is made before."""
     os.environ["LP_NUM_THREADS"] = "1"
     import cv2
 
     from facesnap.world.datasets.shards import encode_png
+    from facesnap.world.hair.styles import STYLES, VARIANTS
     from facesnap.world.moments import sample_conditions
     from facesnap.world.people import sample_person
     from facesnap.world.render.renderer import Renderer
+    from facesnap.world.worn.occluders import VARIANTS as OCCLUDERS
+    from facesnap.world.worn.occluders import build
 
     cv2.setNumThreads(1)
     renderer = Renderer(size)
@@ -98,8 +101,14 @@ def prepared(size: int, worker: int, pictures: int, seed: int) -> tuple[Callable
             encode_png(made.image[..., ::-1])
             encode_png(made.segmentation)
 
+    with renderer.scene.gl:
+        for style in STYLES:
+            for variant in range(VARIANTS):
+                renderer.scene.hair(style, variant)
+    for kind, variants in OCCLUDERS.items():
+        for variant in range(variants):
+            build(kind, variant)
     draw(first=1000 * worker + 500)
-    draw(first=1000 * worker + 600)
     return draw, renderer
 
 
