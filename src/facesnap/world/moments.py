@@ -26,6 +26,7 @@ from facesnap.world.worn.occluders import OCCLUDERS, VARIANTS
 LIGHTS = {
     "soft": 0.28, "left": 0.12, "right": 0.12, "top": 0.09, "warm": 0.11, "cold": 0.10, "back": 0.09, "dramatic": 0.09,
 }  # fmt: skip
+SUNSET_LIGHTS = {"warm": 0.5, "back": 0.3, "left": 0.1, "right": 0.1}
 STYLE_SHARES = {
     "photo": 0.65, "pencil": 0.05, "watercolour": 0.05, "oil": 0.05, "comic": 0.05, "black and white": 0.05,
     "old photograph": 0.05, "neon": 0.05,
@@ -77,7 +78,7 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
         eyeshadow=eyeshadow, garment=garment, garment_colour=cloth, cloth=jitter(rng, COLOURS[cloth], 0.06),
         second_colour=second, cloth_second=jitter(rng, COLOURS[second], 0.06), occluder=occluder,
         occluder_variant=occluder_variant, occluder_colour=occluder_colour,
-        light="neon" if style == "neon" else _choice(rng, LIGHTS),
+        light=_light(rng, style, background),
         light_jitter=_three(rng.normal(0, 0.12, 3)), exposure=float(np.exp(rng.normal(0.0, 0.10))),
         background=background, background_colour=str(rng.choice(list(COLOURS))),
         background_seed=int(rng.integers(2**31)), yaw=yaw, pitch=pitch, roll=roll, mood=mood, expression=expression,
@@ -89,6 +90,13 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
 
 def _choice(rng: np.random.Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=list(shares.values())))
+
+
+def _light(rng: np.random.Generator, style: str, background: str) -> str:
+    """A set-up that fits: neon for its style, a low sun at sunset, else any."""
+    if style == "neon":
+        return "neon"
+    return _choice(rng, SUNSET_LIGHTS if background == "sunset" else LIGHTS)
 
 
 def _three(values: np.ndarray) -> tuple[float, float, float]:
