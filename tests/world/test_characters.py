@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from facesnap.core.errors import UsageError
 from facesnap.core.types import MAX_ANGLE
 from facesnap.world.hair.styles import STYLES
 from facesnap.world.labels import attributes_of
@@ -54,3 +55,8 @@ def test_head_turn_is_named_by_the_pictures_side(head):
     person = sample_person(0, 2)
     conditions = dataclasses.replace(sample_conditions(0, person, 0), yaw=20.0)
     assert attributes_of(person, conditions)["head_turn"] == "left"
+
+
+def test_an_unknown_preset_is_refused(head):
+    with pytest.raises(UsageError, match="unknown preset 'huge': use one of cpu, full"):
+        sample_conditions(0, sample_person(0, 1), 0, "huge")

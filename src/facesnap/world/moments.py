@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
+from facesnap.core.errors import UsageError
 from facesnap.world.backdrops.background import COLOURED, PAINTERS
-from facesnap.world.characters import Conditions, Person, generator
+from facesnap.world.characters import PRESET_NAMES, Conditions, Person, generator
 from facesnap.world.clothes.garments import COLOURS_OF, GARMENTS
 from facesnap.world.hair.styles import VARIANTS as HAIR_VARIANTS
 from facesnap.world.palette import (
@@ -54,7 +55,13 @@ _TALKING = (
 
 
 def sample_conditions(seed: int, person: Person, index: int, preset: str = "full") -> Conditions:
-    """Draw picture ``index`` of a person; ``preset`` is ``"full"`` or ``"cpu"`` (narrower: easier to learn)."""
+    """Draw picture ``index`` of a person; ``preset`` is ``"full"`` or ``"cpu"`` (narrower: easier to learn).
+
+    Raises:
+        UsageError: another preset.
+    """
+    if preset not in PRESET_NAMES:
+        raise UsageError(f"unknown preset {preset!r}: use one of {', '.join(PRESET_NAMES)}")
     rng = generator(seed, person.person_id, 1, index)
     cpu = preset == "cpu"
     style = _choice(rng, STYLE_SHARES)
