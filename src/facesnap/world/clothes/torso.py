@@ -8,6 +8,8 @@ vertex moves with the mean of the lower neck's movements.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from facesnap.world.clothes.tailoring import Form, Piece, sewn_pieces
@@ -17,6 +19,12 @@ from facesnap.world.geometry import smoothstep
 
 #: Pieces whose contact shadow on the trunk is baked.
 SHADING_PIECES = ("collar", "open collar", "lapels", "hood")
+
+
+@lru_cache(maxsize=1)
+def torso_of(head: HeadModel) -> Torso:
+    """The head's body, built once per process: hair is grown round it, clothes are cut from it."""
+    return Torso(head)
 
 
 class Torso:

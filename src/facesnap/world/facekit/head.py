@@ -39,7 +39,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared and cached as the one object it is
 class HeadModel:
     """Arrays of the head model; V kept vertices, M of them moved by expressions."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.world.clothes.torso import Torso
+from facesnap.world.clothes.torso import torso_of
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
 
 #: Lowest and highest corner of the grid in model space and its spacing, cm. On a skull of 8 cm radius, linear
@@ -56,7 +56,7 @@ class Body:
 
 def _surface(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     """Points (P, 3) spread over head and torso in model space, and unit normals."""
-    torso = Torso(head)
+    torso = torso_of(head)
     rest = np.concatenate([head.mean, torso.vertices(head.mean)]) + HEAD_ORIGIN
     triangles = np.concatenate([head.triangles[head.part_triangles["skin"]], torso.triangles])
     corners = rest[triangles]

@@ -6,6 +6,7 @@ expression shares one rest position, so a mask drawn here sticks to the skin of 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 
 import cv2
@@ -78,6 +79,7 @@ def _mirrored(half: list[tuple[float, float]]) -> np.ndarray:
     return np.vstack([left, left[::-1] * [-1, 1]])
 
 
+@lru_cache(maxsize=1)
 def mask_textures(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     """Two float32 textures (512, 512, 4), row 0 at the lowest y; see skin.frag for the channels."""
     x, y = _grid()

@@ -12,9 +12,9 @@ from facesnap.core.errors import FaceSnapError
 from facesnap.world.backdrops import background
 from facesnap.world.clothes.folds import fold_map
 from facesnap.world.clothes.garments import GARMENTS
-from facesnap.world.clothes.torso import Torso
+from facesnap.world.clothes.torso import torso_of
 from facesnap.world.facekit.head import HEAD_ORIGIN, HeadModel
-from facesnap.world.hair.ribbons import grow
+from facesnap.world.hair.ribbons import Ribbons, grow
 from facesnap.world.render.ambient import bake_ambient
 from facesnap.world.render.masks import mask_textures, scalp_height
 from facesnap.world.render.mesh import build_mesh
@@ -38,22 +38,15 @@ PROGRAMS = {
     "solid_depth": ("solid.vert", "depth.frag"),
     "background": ("background.vert", "background.frag"),
 }
-#: Which texture unit each sampler reads.
-UNITS = {
-    "u_noise": 0,
-    "u_shadow_map": 1,
-    "u_mask_a": 2,
-    "u_mask_b": 3,
-    "u_picture": 4,
-    "u_albedo": 5,
-    "u_relief": 6,
-    "u_folds": 7,
-}
+#: Which texture unit each sampler reads: its place here.
+SAMPLERS = ("u_noise", "u_shadow_map", "u_mask_a", "u_mask_b", "u_picture", "u_albedo", "u_relief", "u_folds")
+UNITS = {name: unit for unit, name in enumerate(SAMPLERS)}
+#: What a vertex has in a buffer: attributes and their numbers of floats.
+Fields = tuple[tuple[str, int], ...]
+SURFACE: Fields = (("in_position", 3), ("in_normal", 3))
 UNLIT = ("depth.frag", "background.frag", "bake.frag", "hair.frag")
 #: Lit per vertex: their fragments are many and small.
 LIT_BY_VERTEX = ("hair.vert", "beard.vert")
-
-
 #: Where the bare chest is (cm, model space): half its width, lowest and highest height (there the head model ends).
 CHEST = (5.5, -27.0, -18.4)
 
@@ -78,7 +71,7 @@ class Scene:
     """
 
     def __init__(self, head: HeadModel, size: int, samples: int) -> None:
-        self.head, self.torso = head, Torso(head)
+        self.head, self.torso = head, torso_of(head)
         self.mesh = build_mesh(head, self.torso)
         self.gl = open_context()
         shape = (size * samples, size * samples)
@@ -115,13 +108,11 @@ class Scene:
         self.backdrop = self.gl.texture((background.SIZE, background.SIZE), 3)
         folds = fold_map()
         self._folds = self.gl.texture(folds.shape[1::-1], 4, folds.tobytes())
-        flat = (self.shadow_map, *masks, self.backdrop)
-        for texture in (*flat, self._folds):
+        flat = (self.shadow_map, *masks, self.backdrop, self._folds)
+        volume.use(UNITS["u_noise"])
+        for name, texture in zip(("u_shadow_map", "u_mask_a", "u_mask_b", "u_picture", "u_folds"), flat, strict=True):
             texture.repeat_x = texture.repeat_y = False
-        self._folds.use(UNITS["u_folds"])
-        volume.use(0)
-        for unit, texture in enumerate(flat, start=1):
-            texture.use(unit)
+            self.use(name, texture)
         for name, unit in UNITS.items():
             self.set(name, unit)
 
@@ -149,57 +140,50 @@ class Scene:
 
     def head_array(self, program: str, triangles: np.ndarray) -> moderngl.VertexArray:
         """A vertex array that draws ``triangles`` (F, 3) of the mesh with a program."""
+        static = (("in_rest", 4), ("in_scalp", 1), ("in_atlas", 2))
+        return self._array(program, self._index(triangles), (self.morpher.moved, SURFACE), (self._static, static))
+
+    def _index(self, corners: np.ndarray) -> moderngl.Buffer:
+        return self.gl.buffer(corners.astype(np.int32).tobytes())
+
+    def _array(
+        self, program: str, index: moderngl.Buffer, *sources: tuple[moderngl.Buffer, Fields]
+    ) -> moderngl.VertexArray:
+        """A vertex array of a program from buffers and what a vertex has in each; unused buffers are left out."""
         used = self.programs[program]
-        fields = (("in_position", 3), ("in_normal", 3)), (("in_rest", 4), ("in_scalp", 1), ("in_atlas", 2))
-        buffers = (self.morpher.moved, self._static)
-        content = [
-            (buffer, *_layout(used, kind)) for buffer, kind in zip(buffers, fields, strict=True)
-            if any(name in used for name, _ in kind)
-        ]  # fmt: skip
-        return self.gl.vertex_array(used, content, index_buffer=self.gl.buffer(triangles.astype(np.int32).tobytes()))
+        content = [(buffer, *_layout(used, fields)) for buffer, fields in sources if any(n in used for n, _ in fields)]
+        return self.gl.vertex_array(used, content, index_buffer=index)
 
     def _make_cloth(self) -> None:
         """The torso's pieces for each cloth program; the head's vertices come before the torso's and are not drawn."""
         unused = np.zeros((len(self.head.mean), self.torso.static.shape[1]), np.float32)
         static = self.gl.buffer(np.concatenate([unused, self.torso.static]).astype(np.float32).tobytes())
-        fields = (("in_position", 3), ("in_normal", 3)), (("in_rest", 4), ("in_cloth", 4), ("in_shade", 4))
-        self.cloth: dict[tuple[str, str], moderngl.VertexArray] = {}
-        for name, part in self.torso.pieces.items():
-            index = self.gl.buffer(self.torso.triangles[part].astype(np.int32).tobytes())
-            for made in cloth_defines():
-                used = self.programs[made]
-                content = [
-                    (buffer, *_layout(used, kind))
-                    for buffer, kind in zip((self.morpher.moved, static), fields, strict=True)
-                ]
-                self.cloth[made, name] = self.gl.vertex_array(used, content, index_buffer=index)
+        sources = (self.morpher.moved, SURFACE), (static, (("in_rest", 4), ("in_cloth", 4), ("in_shade", 4)))
+        pieces = {name: self._index(self.torso.triangles[part]) for name, part in self.torso.pieces.items()}
+        self.cloth: dict[tuple[str, str], moderngl.VertexArray] = {
+            (made, name): self._array(made, index, *sources)
+            for made in cloth_defines()
+            for name, index in pieces.items()
+        }
 
     def _make_solids(self) -> None:
         quad = self.gl.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32).tobytes())
         self.backdrop_array = self.gl.vertex_array(self.programs["background"], [(quad, "2f", "in_position")])
-        solid = self.programs["solid"]
-        layout = _layout(solid, (("in_position", 3), ("in_normal", 3)))
         self.glasses: dict[str, tuple[moderngl.VertexArray, moderngl.VertexArray]] = {}
         for kind in glasses.FRAMES:
             vertices, frame, lens = glasses.build(kind)
-            buffer = self.gl.buffer(vertices.tobytes())
-            frame_array, lens_array = (
-                self.gl.vertex_array(solid, [(buffer, *layout)], index_buffer=self.gl.buffer(part.tobytes()))
-                for part in (frame, lens)
-            )
-            self.glasses[kind] = (frame_array, lens_array)
+            source = (self.gl.buffer(vertices.tobytes()), SURFACE)
+            self.glasses[kind] = (
+                self._array("solid", self._index(frame), source), self._array("solid", self._index(lens), source),
+            )  # fmt: skip
 
     def occluder(self, kind: str, variant: int, placed: np.ndarray) -> Arrays:
         """An occluder whose vertices (N, 6) are ``placed`` for this picture."""
         key = (kind, variant % occluders.VARIANTS[kind])
         if key not in self._occluders:
             buffer = self.gl.buffer(reserve=placed.nbytes)
-            index = self.gl.buffer(occluders.build(*key)[1].tobytes())
-            fields = (("in_position", 3), ("in_normal", 3))
-            made = [
-                self.gl.vertex_array(program, [(buffer, *_layout(program, fields))], index_buffer=index)
-                for program in (self.programs["solid"], self.programs["solid_depth"])
-            ]
+            index = self._index(occluders.build(*key)[1])
+            made = (self._array(program, index, (buffer, SURFACE)) for program in ("solid", "solid_depth"))
             self._occluders[key] = buffer, Arrays(*made)
         buffer, arrays = self._occluders[key]
         buffer.write(placed.astype(np.float32).tobytes())
@@ -221,19 +205,15 @@ class Scene:
         """A hair style, grown and kept on first use; None for a bald head."""
         key = (style, variant)
         if key not in self._hair:
-            ribbons = grow(self.head, style, variant)
-            buffer = self.gl.buffer(ribbons.vertices.tobytes()) if len(ribbons.vertices) else None
-            fields = (("in_position", 3), ("in_tangent", 4), ("in_strand", 4))
-            uses = (("hair", ribbons.indices), ("hair_depth", ribbons.shadow_indices))
-            made = [self._ribbon_array(name, buffer, fields, index) for name, index in uses if buffer]
-            self._hair[key] = Arrays(*made) if made else None
+            self._hair[key] = self._strands(grow(self.head, style, variant))
         return self._hair[key]
 
-    def _ribbon_array(
-        self, name: str, buffer: moderngl.Buffer, fields: tuple[tuple[str, int], ...], index: np.ndarray
-    ) -> moderngl.VertexArray:
-        program, order = self.programs[name], self.gl.buffer(index.tobytes())
-        return self.gl.vertex_array(program, [(buffer, *_layout(program, fields))], index_buffer=order)
+    def _strands(self, ribbons: Ribbons) -> Arrays | None:
+        if not len(ribbons.vertices):
+            return None
+        source = self.gl.buffer(ribbons.vertices.tobytes()), (("in_position", 3), ("in_tangent", 4), ("in_strand", 4))
+        uses = (("hair", ribbons.indices), ("hair_depth", ribbons.shadow_indices))
+        return Arrays(*(self._array(program, self._index(order), source) for program, order in uses))
 
     def set(self, name: str, value: Any) -> None:
         """Set a uniform in every program that has it; matrices (R, C) are given as in mathematics."""
@@ -285,7 +265,7 @@ def _source(*names: str, defined: tuple[str, ...] = ()) -> str:
     )
 
 
-def _layout(program: moderngl.Program, fields: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+def _layout(program: moderngl.Program, fields: Fields) -> tuple[str, ...]:
     """Buffer layout that skips attributes the compiler dropped."""
     kinds = [f"{count}f" if name in program else f"{count}x4" for name, count in fields]
     return (" ".join(kinds), *(name for name, _ in fields if name in program))
