@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -18,27 +18,33 @@ HEAD = 26
 RGB, GREY = 2, 0
 
 
-def problems_of_picture(content: bytes, size: Any, fast: bool) -> Iterator[str]:
+def problems_of_picture(content: bytes, size: Any, fast: bool) -> list[str]:
     """What is wrong with an RGB picture that should have ``size`` pixels a side; ``fast`` reads its head alone."""
-    yield from (problems := list(_problems_of_head(content, size, RGB)))
+    return _problems(content, size, RGB, fast, _problems_of_pixels)
+
+
+def problems_of_classes(content: bytes, size: Any, fast: bool) -> list[str]:
+    """Like :func:`problems_of_picture`, for a map of classes."""
+    return _problems(content, size, GREY, fast, _problems_of_map)
+
+
+def _problems(
+    content: bytes, size: Any, colours: int, fast: bool, look: Callable[[np.ndarray], Iterator[str]]
+) -> list[str]:
+    """The head's problems; where it has none and there is time, what ``look`` finds in the pixels."""
+    problems = list(_problems_of_head(content, size, colours))
     if problems or fast:
-        return
+        return problems
     picture = _decoded(content)
-    if picture is None:
-        yield "can't be decoded"
-    elif picture.min() == picture.max():
+    return ["can't be decoded"] if picture is None else list(look(picture))
+
+
+def _problems_of_pixels(picture: np.ndarray) -> Iterator[str]:
+    if picture.min() == picture.max():
         yield "is empty: all of its pixels are alike"
 
 
-def problems_of_classes(content: bytes, size: Any, fast: bool) -> Iterator[str]:
-    """Like :func:`problems_of_picture`, for a map of classes."""
-    yield from (problems := list(_problems_of_head(content, size, GREY)))
-    if problems or fast:
-        return
-    picture = _decoded(content)
-    if picture is None:
-        yield "can't be decoded"
-        return
+def _problems_of_map(picture: np.ndarray) -> Iterator[str]:
     counts = np.bincount(picture.ravel(), minlength=len(CLASSES))
     unknown = np.flatnonzero(counts[len(CLASSES) :]) + len(CLASSES)
     if len(unknown):
