@@ -15,8 +15,9 @@ from facesnap.world.captions import COLOURLESS, captions_of
 from facesnap.world.clothes.garments import GARMENTS
 from facesnap.world.hair import beards
 from facesnap.world.hair import styles as hair
-from facesnap.world.moments import LIGHTS, MOODS, STYLE_SHARES
+from facesnap.world.moments import LIGHT_SHARES, MOODS, STYLE_SHARES
 from facesnap.world.palette import EYESHADOW, GLASSES, HAIR, LIPSTICK, SKIN
+from facesnap.world.styles.apply import STYLES
 from facesnap.world.worn.glasses import FRAMES
 from facesnap.world.worn.occluders import HIDES
 
@@ -103,11 +104,11 @@ def _check_seen(caption: str, shown: dict[str, Any]) -> None:
 
 
 def test_the_tables_know_all_that_is_drawn():
-    assert set(phrases.OPENINGS) == set(STYLE_SHARES)
+    assert set(phrases.OPENINGS) == set(STYLE_SHARES) == set(STYLES)
     assert set(phrases.HAIR) == set(hair.STYLES)
     assert set(phrases.BEARDS) == set(beards.BEARDS) - {"none"}
     assert set(phrases.CLOTHES) == set(GARMENTS)
-    assert set(phrases.LIGHTS) == {*LIGHTS, "neon"}
+    assert set(phrases.LIGHTS) == {*LIGHT_SHARES, "neon"}
     assert set(phrases.MOODS) == set(MOODS)
     assert set(phrases.BACKGROUNDS) == set(PAINTERS)
     assert phrases.STUDIOS == COLOURED

@@ -162,6 +162,10 @@ def test_mistakes_are_named(tmp_path):
         render_split(tmp_path, "exam", 1, 1)
     with pytest.raises(UsageError, match="unknown preset"):
         render_split(tmp_path, "val", 1, 1, preset="huge")
-    with pytest.raises(UsageError, match="people=0"):
+    with pytest.raises(UsageError, match=r"people=0 must be 1 to 1000000$"):
         render_split(tmp_path, "val", 0, 1)
+    with pytest.raises(UsageError, match=r"^images_per_person=0 must be 1 or more"):
+        render_split(tmp_path, "val", 1, 0)
+    with pytest.raises(UsageError, match=r"^seed=-1 must be 0 or more"):
+        render_split(tmp_path, "val", 1, 1, seed=-1)
     assert list(tmp_path.iterdir()) == []

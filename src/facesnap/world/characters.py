@@ -12,10 +12,21 @@ from hashlib import blake2b
 
 import numpy as np
 
+from facesnap.core.errors import UsageError
 from facesnap.core.types import Camera
 
 Colour = tuple[float, float, float]
 PRESET_NAMES = ("cpu", "full")
+
+
+def check_preset(name: str) -> None:
+    """Refuse an unknown preset.
+
+    Raises:
+        UsageError: it isn't one of :data:`PRESET_NAMES`.
+    """
+    if name not in PRESET_NAMES:
+        raise UsageError(f"unknown preset {name!r}: use one of {', '.join(PRESET_NAMES)}")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
-from facesnap.core.errors import UsageError
 from facesnap.world.backdrops.background import COLOURED, PAINTERS
-from facesnap.world.characters import PRESET_NAMES, Conditions, Person, generator
+from facesnap.world.characters import Conditions, Person, check_preset, generator
 from facesnap.world.clothes.garments import COLOURS_OF, GARMENTS
 from facesnap.world.hair.styles import VARIANTS as HAIR_VARIANTS
 from facesnap.world.palette import (
@@ -24,7 +23,7 @@ from facesnap.world.palette import (
 from facesnap.world.worn.glasses import FRAMES
 from facesnap.world.worn.occluders import OCCLUDERS, VARIANTS
 
-LIGHTS = {
+LIGHT_SHARES = {
     "soft": 0.28, "left": 0.12, "right": 0.12, "top": 0.09, "warm": 0.11, "cold": 0.10, "back": 0.09, "dramatic": 0.09,
 }  # fmt: skip
 SUNSET_LIGHTS = {"warm": 0.5, "back": 0.3, "left": 0.1, "right": 0.1}
@@ -60,8 +59,7 @@ def sample_conditions(seed: int, person: Person, index: int, preset: str = "full
     Raises:
         UsageError: another preset.
     """
-    if preset not in PRESET_NAMES:
-        raise UsageError(f"unknown preset {preset!r}: use one of {', '.join(PRESET_NAMES)}")
+    check_preset(preset)
     rng = generator(seed, person.person_id, 1, index)
     cpu = preset == "cpu"
     style = _choice(rng, STYLE_SHARES)
@@ -103,7 +101,7 @@ def _light(rng: np.random.Generator, style: str, background: str) -> str:
     """A set-up that fits: neon for its style, a low sun at sunset, else any."""
     if style == "neon":
         return "neon"
-    return _choice(rng, SUNSET_LIGHTS if background == "sunset" else LIGHTS)
+    return _choice(rng, SUNSET_LIGHTS if background == "sunset" else LIGHT_SHARES)
 
 
 def _three(values: np.ndarray) -> tuple[float, float, float]:

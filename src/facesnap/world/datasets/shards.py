@@ -28,6 +28,7 @@ import numpy as np
 
 from facesnap.core.errors import OutputError, UsageError, one_line
 from facesnap.core.lazy import require
+from facesnap.world.characters import check_preset
 from facesnap.world.datasets import splits
 from facesnap.world.datasets.splits import DESCRIPTION, SPLIT_SPAN, SPLITS, Settings, check_settings, write_description
 from facesnap.world.facekit.head import find_head_file
@@ -73,7 +74,7 @@ def render_split(
     A start that fails before its first shard is finished leaves nothing behind.
 
     Raises:
-        UsageError: an unknown split or preset, or more people than a split holds.
+        UsageError: an unknown split or preset, or a number out of its range, such as more people than a split holds.
         InputError: the head model is absent, or the ``dataset.json`` of an earlier run is damaged.
         OutputError: ``out/split`` can't be written, or holds a data set made with other settings.
         MissingExtraError: webdataset is not installed.
@@ -94,15 +95,14 @@ def render_split(
 
 
 def _check_request(settings: Settings, people: int) -> None:
-    from facesnap.world.characters import PRESET_NAMES
-
-    split, preset, images = settings.split, settings.preset, settings.images_per_person
-    if split not in SPLITS:
-        raise UsageError(f"unknown split {split!r}: use one of {', '.join(SPLITS)}")
-    if preset not in PRESET_NAMES:
-        raise UsageError(f"unknown preset {preset!r}: use one of {', '.join(PRESET_NAMES)}")
-    if not 0 < people <= SPLIT_SPAN or images < 1:
-        raise UsageError(f"people={people} must be 1 to {SPLIT_SPAN}, images_per_person={images} at least 1")
+    if settings.split not in SPLITS:
+        raise UsageError(f"unknown split {settings.split!r}: use one of {', '.join(SPLITS)}")
+    check_preset(settings.preset)
+    if not 0 < people <= SPLIT_SPAN:
+        raise UsageError(f"people={people} must be 1 to {SPLIT_SPAN}")
+    for name, value, least in (("images_per_person", settings.images_per_person, 1), ("seed", settings.seed, 0)):
+        if value < least:
+            raise UsageError(f"{name}={value} must be {least} or more")
 
 
 def _jobs(folder: Path, settings: Settings, people: int) -> list[Job]:
