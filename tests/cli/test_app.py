@@ -86,6 +86,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "--prompt", "x", "-r", "a.jpg", "--pose-from", "b.jpg", "--yaw", "9"], "--pose-from sets"),
         (["generate", "--prompt", "x", "--identity", "b", "--face", "1"], "--face chooses"),
         (["landmarks", "a.jpg", "-o", "b.png", "--overlay", "--yaw", "9"], "--overlay draws"),
+        (["world", "sheet", "-o", "sheet.xyz"], "--output sheet.xyz: give a name that ends in .png or .jpg or .jpeg"),
         (["mini", "train", "--set", "unet.steps"], "NAME=VALUE"),
     ],
 )
@@ -209,9 +210,11 @@ def test_trying_a_folder_leaves_nothing(tmp_path: Path, folder: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_where_a_folder_should_be_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="can't write to"):
+    with pytest.raises(OutputError, match="a part of that path is a file, not a folder"):
         console.check_folder(tmp_path / "file" / "out")
+    with pytest.raises(OutputError, match="it is a file, not a folder; choose another --to"):
+        console.check_folder(tmp_path / "file", "--to")
     with pytest.raises(OutputError, match="is a folder"):
         console.check_file(tmp_path)

@@ -68,6 +68,17 @@ def test_overlay_leaves_the_picture_alone() -> None:
     assert tuple(drawn[99, 99]) == (80, 80, 80)
 
 
+def test_hidden_landmarks_are_rings() -> None:
+    image, points = np.full((100, 100, 3), 80, dtype=np.uint8), spread_points(10.0)
+    hidden = np.arange(NUM_LANDMARKS) == 3
+    drawn, dots = overlay(image, points, 3.0, hidden), overlay(image, points, 3.0)
+    (x, y), reach = points[3].astype(int), np.array([-1, 0, 1])
+    assert (drawn[y + reach, x] == 80).all()
+    assert (drawn[y, x - 3] != 80).all()
+    changed = np.argwhere((drawn != dots).any(axis=2))
+    assert np.abs(changed - (y, x)).max() <= 2
+
+
 def test_radius_grows_with_the_picture() -> None:
     assert default_radius((64, 64)) == 1.0
     assert default_radius((1000, 512)) == pytest.approx(5.632)

@@ -60,8 +60,11 @@ def test_other_settings_and_older_formats_are_not_mixed(painted, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(painted, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"can't write .*file/val/dataset\.json: "):
+    with pytest.raises(OutputError, match=r"can't write .*file/val/dataset\.json: .* is a file, not a folder"):
         render_split(tmp_path / "file", "val", 1, images_per_person=1, workers=1)
+    (tmp_path / "val").touch()
+    with pytest.raises(OutputError, match=r"can't write .*val/dataset\.json: .* is a file, not a folder"):
+        render_split(tmp_path, "val", 1, images_per_person=1, workers=1)
 
 
 def test_a_start_without_the_head_model_leaves_nothing(painted, monkeypatch, tmp_path):

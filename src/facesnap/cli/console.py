@@ -8,12 +8,12 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from facesnap.core.errors import OutputError
+from facesnap.core import errors
 
 
 def one_line(text: object) -> str:
@@ -99,16 +99,23 @@ def check_folder(folder: Path, option: str = "--output") -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else problem
-        raise OutputError(f"can't write to {folder}: {reason}; choose another {option}") from problem
+        reason = "it is a file, not a folder" if folder.is_file() else errors.one_line(problem)
+        raise errors.OutputError(f"can't write to {folder}: {reason}; choose another {option}") from problem
     finally:
         for path in missing:
             with suppress(OSError, ValueError):
                 path.rmdir()
 
 
-def check_file(path: Path) -> None:
-    """Like :func:`check_folder`, for a single result file."""
+def check_file(path: Path, option: str = "--output", endings: Sequence[str] = ()) -> None:
+    """Like :func:`check_folder`, for a single result file, whose name ends in one of ``endings`` if there are any.
+
+    Raises:
+        UsageError: the name has another ending.
+        OutputError: it is a folder, or its folder can't be made or written.
+    """
     if path.is_dir():
-        raise OutputError(f"can't write {path}: it is a folder; give a file name with --output")
-    check_folder(path.parent)
+        raise errors.OutputError(f"can't write {path}: it is a folder; give a file name with {option}")
+    if endings and path.suffix.lower() not in endings:
+        raise errors.UsageError(f"{option} {path}: give a name that ends in {' or '.join(endings)}")
+    check_folder(path.parent, option)

@@ -37,10 +37,8 @@ def landmarks(
     asked = options.parse_pose(pose_from, yaw, pitch, roll, expression) or pose_from
     if overlay and asked is not None:
         raise UsageError("--overlay draws on the photo itself: leave out the options that change the pose")
-    if output.suffix.lower() != ".png":
-        raise UsageError(f"--output {output}: the map is a PNG, so give a name that ends in .png")
+    console.check_file(output, endings=(".png",))
     options.check_photos(photo, pose_from)
-    console.check_file(output)
     from facesnap.core.images import save_png
     from facesnap.landmarks.draw import draw_landmarks
     from facesnap.landmarks.draw import overlay as draw_on

@@ -52,17 +52,19 @@ def sheet(
     output: Annotated[Path, typer.Option("--out", "--output", "-o", help="The picture to write.")] = Path("world.png"),
     people: Annotated[int, typer.Option("--people", min=1, max=50, help="Rows.")] = 4,
     images: Annotated[int, typer.Option("--images-per-person", min=1, max=50, help="Columns.")] = 6,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Draw the 72 landmarks.")] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Draw the 72 landmarks; as rings where turned away or covered.")
+    ] = False,
     first: Annotated[int, typer.Option("--first", min=0, help="Id of the first person.")] = 0,
     preset: Preset = "full",
     seed: Seed = 0,
     size: Size = 256,
 ) -> None:
     """Look at the world: one row per person, each picture another moment."""
-    console.check_file(output)
-    require("moderngl", "world")
-    from facesnap.world.sheet import contact_sheet, save_sheet
+    from facesnap.world.sheet import ENDINGS, contact_sheet, save_sheet
 
+    console.check_file(output, endings=ENDINGS)
+    require("moderngl", "world")
     picture = contact_sheet(people, images, size, seed, first, preset, overlay)
     save_sheet(output, picture, f"seed {seed}, preset {preset}, people from {first}")
     print(output)

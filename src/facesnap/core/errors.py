@@ -59,5 +59,10 @@ class MissingExtraError(FaceSnapError):
 
 def one_line(error: Exception) -> str:
     """What a library's error says, on one line of readable length; without the path, which our messages name."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError):  # "File exists" would sound as if it were in the way
+        text = "a part of that path is a file, not a folder"
+    elif isinstance(error, UnicodeDecodeError):
+        text = "it is not text in UTF-8"
+    else:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (" ".join(text.split()) or type(error).__name__)[:300]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from facesnap.core.images import save_png, write_atomic
 from facesnap.landmarks.draw import overlay as draw_on
+
+#: What the name of a sheet's file may end in.
+JPEG = (".jpg", ".jpeg")
+ENDINGS = (".png", *JPEG)
 
 
 def contact_sheet(
@@ -20,7 +25,10 @@ def contact_sheet(
     preset: str = "full",
     overlay: bool = False,
 ) -> np.ndarray:
-    """Render a sheet (people * size, conditions * size, 3) uint8; ``overlay`` draws the 72 landmarks."""
+    """Render a sheet (people * size, conditions * size, 3) uint8; ``overlay`` draws the 72 landmarks.
+
+    Those that the head itself or something before it hides are rings, the others dots.
+    """
     from facesnap.world.moments import sample_conditions
     from facesnap.world.people import sample_person
     from facesnap.world.render.renderer import Renderer
@@ -32,9 +40,14 @@ def contact_sheet(
         row = []
         for index in range(conditions):
             made = renderer.render(person, sample_conditions(seed, person, index, preset))
-            row.append(draw_on(made.image, np.array(made.labels["landmarks2d"])) if overlay else made.image)
+            row.append(_with_landmarks(made.image, made.labels) if overlay else made.image)
         rows.append(np.concatenate(row, axis=1))
     return np.concatenate(rows)
+
+
+def _with_landmarks(image: np.ndarray, labels: dict[str, Any]) -> np.ndarray:
+    hidden = ~np.array(labels["visible"]) | np.array(labels["occluded"])
+    return draw_on(image, np.array(labels["landmarks2d"]), hidden=hidden)
 
 
 def save_sheet(path: Path, sheet: np.ndarray, note: str) -> None:
@@ -43,7 +56,7 @@ def save_sheet(path: Path, sheet: np.ndarray, note: str) -> None:
     Raises:
         OutputError: the file can't be written.
     """
-    if path.suffix.lower() not in (".jpg", ".jpeg"):
+    if path.suffix.lower() not in JPEG:
         save_png(path, sheet, {"world": note})
         return
     settings = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
