@@ -93,7 +93,7 @@ def _noise(*shape: int) -> np.ndarray:
         (lambda members: [m for m in members if m[0] != "2000002_0001.json"], "2000002_0001.json: is missing"),
         (lambda members: [m for m in members if m[0] != "2000002_0001.png"], "2000002_0001.png: is missing"),
         (lambda members: [m for m in members if m[0] != "2000002_0001.seg.png"], "2000002_0001.seg.png: is missing"),
-        (lambda members: members[3:], "1 of 4 pictures are missing: 2000002_0000"),
+        (lambda members: members[3:], "lacks 1 of 4 pictures: 2000002_0000"),
         (lambda members: [*members, ("2000003_0001.txt", b"")], "2000003_0001.txt: does not belong here"),
         (lambda members: [*members, ("notes.txt", b"")], "notes: is no picture's name"),
         (lambda members: [*members, members[-1]], f"{'2000003_0001'}.seg.png: is there twice"),
@@ -112,6 +112,7 @@ def _noise(*shape: int) -> np.ndarray:
         (_changed("seg.png", lambda _: _png(np.full((16, 16), 7, np.uint8))), "has class 7; the last is 5"),
         (_changed("seg.png", lambda _: _png(np.zeros((16, 16), np.uint8))), "has no skin"),
         (_changed("json", lambda _: b"{"), "2000002_0000.json: can't be read"),
+        (_changed("json", lambda _: b'{"\xff'), "2000002_0000.json: can't be read (it is not text in UTF-8)"),
         (_changed("json", lambda _: b"[]"), "can't be read (it is no JSON object)"),
         (_changed("json", lambda text: text.replace(b'"golden"', b"NaN")), "can't be read (it holds NaN)"),
     ],
@@ -191,14 +192,16 @@ def test_a_missing_or_unreadable_shard_is_reported(world):
     lines = _found(world)
     assert f"{first}: is missing (people 2000000 to 2000001)" in lines
     assert any(line.startswith(f"{second}: can't be read (unexpected end of data)") for line in lines)
-    assert f"{second}: 4 of 4 pictures are missing: 2000002_0000, 2000002_0001, 2000003_0000 ..." in lines
+    assert f"{second}: lacks 4 of 4 pictures: 2000002_0000, 2000002_0001, 2000003_0000 ..." in lines
     assert f"{third}: can't be read (empty file)" in lines
 
 
 def test_a_damaged_description_is_reported(world):
     described = world / "dataset.json"
     described.write_text("{")
-    assert any(line.startswith(f"{described}: ") for line in _found(world))
+    lines = _found(world)
+    assert lines[0].startswith(f"{described}: can't be used (")
+    assert lines[0].count("dataset.json") == 1
     described.unlink()
     assert _found(world) == [f"{described}: is missing"]
 
@@ -232,8 +235,8 @@ def test_what_is_not_read_is_noted(painted, world):
     (world / ".val-2000000-02.tar.7.tmp").touch()
     found = check(world, pytest.fail)
     assert (found.people, found.shards) == (4, 2)
-    assert "1 more tar files" in found.notes[0]
-    assert "1 temporary files" in found.notes[1]
+    assert "1 further tar file that" in found.notes[0]
+    assert "1 temporary file that" in found.notes[1]
 
 
 def test_fast_leaves_pictures_undecoded(world):
@@ -255,8 +258,29 @@ def test_the_command_ends_with_3_for_damage(world, capsys):
     assert said.out == f"{path}: is missing (people 2000002 to 2000003)\n"
     assert said.err.startswith(f"error: {world} is damaged in 1 place: 3 people")
     assert said.err.count("\n") == 1
-    assert app.run(["world", "check", str(world / "elsewhere")]) == 3
-    assert "no shards" in capsys.readouterr().err
+
+
+def test_the_command_claims_no_more_than_it_looked_at(world, tmp_path, capsys):
+    folder = render_split(tmp_path / "one", "val", 1, images_per_person=1, workers=1, size=SIZE)
+    assert app.run(["world", "check", str(folder), "--fast"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{folder} shows no damage, its pictures undecoded: 1 person, 1 picture, 1 shard, ")
+    next(folder.glob("*.tar")).unlink()
+    assert app.run(["world", "check", str(folder), "--fast"]) == 3
+    assert capsys.readouterr().out.endswith("is missing (person 2000000)\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("absent", "no such folder: {}"), ("file", "{} is a file, not a folder"), (".", "no shards")]
+)
+@pytest.mark.parametrize("command", [["check"], ["stats"], ["fetch", "--force", "--to", "model.npz", "--from"]])
+def test_the_commands_tell_a_folder_from_none(command, name, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert app.run(["world", *command, str(tmp_path / name)]) == 3
+    expected = "is no checkout" if command[0] == "fetch" and name == "." else said.format(tmp_path / name)
+    assert expected in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.world

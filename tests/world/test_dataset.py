@@ -86,6 +86,8 @@ def test_a_limit_and_no_segmentation(painted, tmp_path):
 def test_no_shards(tmp_path):
     with pytest.raises(InputError, match="no shards"):
         read_shards(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        read_shards(tmp_path / "absent")
 
 
 def _without(name, members):

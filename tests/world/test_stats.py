@@ -167,3 +167,15 @@ def test_the_command_names_a_folder_without_shards(tmp_path, capsys):
     assert app.run(["world", "stats", str(tmp_path), "-o", str(tmp_path / "out")]) == 3
     assert "no shards" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_refuses_what_only_the_sampler_takes(tmp_path, capsys):
+    arguments = ["--people", "3", "--seed", "0", "-o", str(tmp_path / "out")]
+    assert app.run(["world", "stats", str(tmp_path), *arguments]) == 2
+    assert capsys.readouterr().err.startswith("error: --people, --seed can't go with a folder of shards")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_is_singular(painted, tmp_path):
+    folder = render_split(tmp_path, "val", 1, images_per_person=1, workers=1, size=16)
+    assert as_text(statistics_of(labels_in(folder))).startswith("1 picture of 1 person\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facesnap.cli import console, options
-from facesnap.core.errors import InputError, OutputError
+from facesnap.core.errors import InputError, OutputError, UsageError
 from facesnap.core.lazy import require, require_all
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def check(
     require("webdataset", "world")
     from facesnap.world.datasets.check import check as look_through
     from facesnap.world.datasets.splits import count_shards
+    from facesnap.world.datasets.wording import number_of
 
     stdout = None if sys.stdout.isatty() else sys.stdout  # a progress bar catches what is printed, also for files
     with console.progress("checking", count_shards(folder)) as advance:
@@ -86,19 +87,18 @@ def check(
     for note in found.notes:
         console.note(note)
     if found.damages:
-        raise InputError(f"{folder} is damaged in {_number(found.damages, 'place')}: {_seen(found)}")
-    print(f"{folder} is whole: {_seen(found)}")
+        raise InputError(f"{folder} is damaged in {number_of(found.damages, 'place')}: {_seen(found)}")
+    print(f"{folder} {'shows no damage, its pictures undecoded' if fast else 'is whole'}: {_seen(found)}")
 
 
 def _seen(found: Findings) -> str:
+    from facesnap.world.datasets.wording import number_of
+
     by = found.reference.name if found.reference else "nothing: neither the head model nor mini's weights are there"
     what = "pictures' first bytes read" if found.fast else "all pictures decoded"
-    counts = f"{found.people} people, {_number(found.pictures, 'picture')}, {_number(found.shards, 'shard')}"
-    return f"{counts}, {found.size} bytes ({what}, landmarks recomputed by {by})"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    held = ((found.people, "person"), (found.pictures, "picture"), (found.shards, "shard"), (found.size, "byte"))
+    counts = ", ".join(number_of(count, thing) for count, thing in held)
+    return f"{counts} ({what}, landmarks recomputed by {by})"
 
 
 @app.command("stats")
@@ -109,20 +109,31 @@ def stats(
     output: Annotated[
         Path, typer.Option("--out", "--output", "-o", help="Folder for stats.json and stats.png.")
     ] = Path("world-stats"),
-    people: Annotated[int, typer.Option("--people", min=1, help="Without DIR: how many people.")] = 500,
-    images: Annotated[int, typer.Option("--images-per-person", min=1, help="Without DIR: pictures of each.")] = 4,
-    preset: Preset = "full",
-    seed: Seed = 0,
+    people: Annotated[
+        int | None, typer.Option("--people", min=1, help="Without DIR: how many people; default: 500.")
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option("--images-per-person", min=1, help="Without DIR: pictures of each; default: 4.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Without DIR: cpu or full; default: full.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Without DIR: of the people; default: 0.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Count who and what a data set shows: attributes, poses, expressions, and whether they hang together."""
+    drawn = {"--people": people, "--images-per-person": images, "--preset": preset, "--seed": seed}
+    given = [name for name, value in drawn.items() if value is not None]
+    if folder is not None and given:
+        raise UsageError(f"{', '.join(given)} can't go with a folder of shards ({folder}): leave one or the other out")
     console.check_folder(output)
     require_all({"matplotlib": "world"} if folder is None else {"matplotlib": "world", "webdataset": "world"})
     from facesnap.core.images import write_atomic
     from facesnap.world.datasets.stats import labels_in, sampled_labels, statistics_of
     from facesnap.world.datasets.stats_view import as_png, as_text
 
-    labels = sampled_labels(people, images, seed, preset) if folder is None else labels_in(folder)
+    if folder is None:
+        labels = sampled_labels(people or 500, images or 4, seed or 0, preset or "full")
+    else:
+        labels = labels_in(folder)
     found = statistics_of(labels)
     write_atomic(output / "stats.json", f"{json.dumps(found, indent=1)}\n".encode())
     write_atomic(output / "stats.png", as_png(found))

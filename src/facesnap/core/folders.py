@@ -1,9 +1,11 @@
-"""Where FaceSnap keeps what it fetched or made once and can fetch or make again."""
+"""The user's folders: where FaceSnap keeps what it can fetch or make again, and what it is told to read."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from facesnap.core.errors import InputError
 
 
 def cache_folder() -> Path:
@@ -12,3 +14,13 @@ def cache_folder() -> Path:
     # The XDG base directory specification wants relative paths ignored.
     base = named if os.path.isabs(named) else os.path.expanduser("~/.cache")
     return Path(base) / "facesnap"
+
+
+def check_readable(folder: Path) -> None:
+    """Refuse to read from what is no folder.
+
+    Raises:
+        InputError: there is no such folder, or it is a file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder" if folder.exists() else f"no such folder: {folder}")

@@ -28,6 +28,7 @@ from facesnap.world.datasets.splits import (
     split_folders,
     split_of,
 )
+from facesnap.world.datasets.wording import number_of
 
 #: The members of a picture.
 SUFFIXES = ("png", "seg.png", "json")
@@ -73,7 +74,7 @@ def check(
         fast: of pictures and class maps, read the first bytes only.
 
     Raises:
-        InputError: no shards there.
+        InputError: no shards there, or no such folder.
         MissingExtraError: webdataset is not installed.
     """
     findings = Findings(report, advance, fast, landmark_reference())
@@ -87,21 +88,25 @@ def check(
 
 
 def _check_split(folder: Path, findings: Findings) -> None:
-    described = None
+    described, description = None, folder / DESCRIPTION
     try:
         described = read_description(folder)
         if described is None:
-            findings.damaged(folder / DESCRIPTION, "is missing")
+            findings.damaged(description, "is missing")
     except InputError as error:
-        findings.damaged(folder / DESCRIPTION, str(error))
+        findings.damaged(description, str(error).removeprefix(f"{description} "))
     if described is not None and folder.name in SPLITS and folder.name != described.settings.split:
-        findings.damaged(folder / DESCRIPTION, f"speaks of the split {described.settings.split!r}")
+        findings.damaged(description, f"speaks of the split {described.settings.split!r}")
     for path, block in _shards(folder, described, findings):
         if path.exists():
             findings.blocks.append((block, path))
             _check_shard(path, block, described, findings)
         else:
-            findings.damaged(path, f"is missing (people {block.first} to {block.first + block.people - 1})")
+            findings.damaged(path, f"is missing ({_people_of(block)})")
+
+
+def _people_of(block: Block) -> str:
+    return f"person {block.first}" if block.people == 1 else f"people {block.first} to {block.first + block.people - 1}"
 
 
 def _shards(folder: Path, described: Description | None, findings: Findings) -> list[tuple[Path, Block]]:
@@ -117,9 +122,10 @@ def _shards(folder: Path, described: Description | None, findings: Findings) -> 
         return [(path, block) for path, block in blocks.items() if block is not None]
     wanted = [(folder / block.name, block) for block in described.blocks()]
     if others := len(set(there) - {path for path, _ in wanted}):
-        findings.notes.append(f"{folder} has {others} more tar files, which {DESCRIPTION} doesn't name: not looked at")
+        named = number_of(others, "further tar file")
+        findings.notes.append(f"{folder} has {named} that {DESCRIPTION} doesn't name: not looked at")
     if left := len(list(folder.glob(".*.tmp"))):
-        findings.notes.append(f"{folder} has {left} temporary files that a killed run left behind")
+        findings.notes.append(f"{folder} has {number_of(left, 'temporary file')} that a killed run left behind")
     return wanted
 
 
@@ -147,7 +153,8 @@ def _check_shard(path: Path, block: Block, described: Description | None, findin
         lacking = [key for p in people for i in range(images) if (key := f"{p:07d}_{i:04d}") not in shard.keys]
         if lacking:
             named = ", ".join(lacking[:NAMED]) + (" ..." if len(lacking) > NAMED else "")
-            findings.damaged(path, f"{len(lacking)} of {len(people) * images} pictures are missing: {named}")
+            pictures = number_of(len(people) * images, "picture")
+            findings.damaged(path, f"lacks {len(lacking)} of {pictures}: {named}")
     findings.shards += 1
     findings.size += path.stat().st_size
     findings.pictures += len(shard.keys)

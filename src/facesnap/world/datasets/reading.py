@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from facesnap.core.errors import ImageError, InputError, one_line
+from facesnap.core.folders import check_readable
 from facesnap.core.lazy import require
 from facesnap.world.datasets.splits import Block, read_description
 
@@ -65,7 +66,7 @@ def iterate_shards(folder: str | Path) -> Iterator[tuple[np.ndarray, dict[str, A
     """Pictures (S, S, 3) uint8 RGB and labels, in the order of person and index.
 
     Raises:
-        InputError: no shards in ``folder``, or a damaged ``dataset.json``.
+        InputError: no such folder, no shards in it, or a damaged ``dataset.json``.
         ImageError: a damaged shard (named).
         MissingExtraError: webdataset is not installed.
     """
@@ -188,7 +189,7 @@ def said(error: BaseException) -> str:
     """What a reader's error says, without the open file that webdataset adds to it."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, UnicodeDecodeError) or (isinstance(error, OSError) and error.strerror):
         return one_line(error)
     return one_line(ValueError(str(error.args[0] if error.args else error).partition(" @ <")[0]))
 
@@ -198,6 +199,7 @@ def _shards(folder: Path) -> list[tuple[Path, int | None]]:
 
     A name holds the block's number of people, so that 30 people and then 100 leave two shards with the same ones.
     """
+    check_readable(folder)
     described = read_description(folder)
     if described is None:
         return [(path, None) for path in sorted(folder.glob("*.tar"))]

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from facesnap.core.errors import InputError, OutputError, one_line
+from facesnap.core.folders import check_readable
 from facesnap.core.images import write_atomic
 
 #: First person id of each split.
@@ -83,15 +84,16 @@ def split_folders(folder: Path) -> list[Path]:
     """The folders of splits in ``folder``: itself, or those directly below it.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or there is no such folder.
     """
+    check_readable(folder)
 
     def holds(path: Path) -> bool:
         return path.is_dir() and ((path / DESCRIPTION).exists() or any(path.glob("*.tar")))
 
     if holds(folder):
         return [folder]
-    below = sorted(path for path in folder.iterdir() if holds(path)) if folder.is_dir() else []
+    below = sorted(path for path in folder.iterdir() if holds(path))
     if not below:
         raise InputError(f"no shards (*.tar) in {folder}, nor in a folder of it")
     return below

@@ -10,6 +10,7 @@ import numpy as np
 
 from facesnap.core.lazy import require
 from facesnap.landmarks.layout import GROUPS
+from facesnap.world.datasets.wording import number_of
 
 COLUMNS = 6
 PANEL = (3.3, 2.5)  #: inches
@@ -24,8 +25,12 @@ def as_text(found: dict[str, Any]) -> str:
     return "\n".join(_lines(found))
 
 
+def _heading(found: dict[str, Any]) -> str:
+    return f"{number_of(found['pictures'], 'picture')} of {number_of(found['people'], 'person')}"
+
+
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{found['pictures']} pictures of {found['people']} people"
+    yield _heading(found)
     yield "\nattributes (evenness 1: all values equally frequent)"
     for name, counted in found["attributes"].items():
         shares = [f"{value} {each['share']:.1%}" for value, each in counted["values"].items()]
@@ -70,7 +75,7 @@ def as_png(found: dict[str, Any]) -> bytes:
         axes.set_title(title, fontsize=9)
         axes.tick_params(labelsize=6)
         draw(axes)
-    figure.suptitle(f"{found['pictures']} pictures of {found['people']} people", fontsize=12)
+    figure.suptitle(_heading(found), fontsize=12)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

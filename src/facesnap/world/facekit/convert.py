@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from facesnap.core.errors import InputError, one_line
-from facesnap.core.folders import cache_folder
+from facesnap.core.folders import cache_folder, check_readable
 from facesnap.world.facekit.layout import LIGHT, Layout
 from facesnap.world.facekit.obj import Mesh, read_mesh, read_vertices
 
@@ -82,6 +82,7 @@ def find_meshes(checkout: Path) -> Path:
     for folder in (checkout / FOLDER, checkout):
         if (folder / f"{NEUTRAL}.obj").is_file():
             return folder.absolute()
+    check_readable(checkout)
     raise InputError(f"{checkout} is no checkout of ICT-FaceKit: {FOLDER}/{NEUTRAL}.obj is not in it")
 
 
