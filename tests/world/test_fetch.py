@@ -282,6 +282,23 @@ def test_command_writes_elsewhere_and_says_what_to_set(
     assert "note:" not in capsys.readouterr().err
 
 
+def test_command_writes_where_the_variable_says(
+    at_home: Path, checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "named.npz"
+    monkeypatch.setenv(head.ENVIRONMENT, str(target))
+    with pytest.raises(InputError, match=rf"{head.ENVIRONMENT} is wrong, no file is at {target}"):
+        head.find_head_file()
+    for said in ("converting", "already there"):
+        assert app.run(["world", "fetch", "--from", str(checkout)]) == 0
+        captured = capsys.readouterr()
+        assert captured.out.splitlines()[0] == str(target)
+        assert said in captured.err
+        assert "note:" not in captured.err
+    assert head.find_head_file() == target
+    assert not at_home.exists()
+
+
 @pytest.mark.parametrize("arguments", [["--to", "{folder}"], ["--to", "{file}/model.npz"]])
 def test_command_refuses_what_it_cannot_write(
     at_home: Path, checkout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]

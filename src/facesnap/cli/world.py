@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facesnap.cli import console, options
-from facesnap.core.errors import InputError, OutputError, UsageError
+from facesnap.core.errors import InputError, UsageError
 from facesnap.core.lazy import require, require_all
 
 if TYPE_CHECKING:
@@ -146,30 +146,28 @@ def fetch(
         Path | None, typer.Option("--from", help="Convert this checkout of ICT-FaceKit; nothing is downloaded.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--to", help="The .npz to write; by default where the world looks for it.")
+        Path | None, typer.Option("--to", help="The .npz to write; by default where the world looks first.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Even if the model is there already.")] = False,
 ) -> None:
     """Get the head model, ICT-FaceKit light (MIT licence), from its authors with git, and convert it."""
     from facesnap.world.facekit.checkout import COMMIT, REPOSITORY, commit_of
-    from facesnap.world.facekit.convert import cached_model
     from facesnap.world.facekit.fetch import describe, fetch_model, read_model
+    from facesnap.world.facekit.head import chosen_file
 
-    target = output or cached_model()
-    if target.is_dir():
-        raise OutputError(f"can't write {target}: it is a folder; give a file name with --to")
-    if target.exists() and not force:
+    target = output or chosen_file()
+    if target.is_file() and not force:
         model = read_model(target)
         console.say(f"already there (--force makes it anew): {target}")
     else:
-        console.check_folder(target.parent, "--to")
+        console.check_file(target, "--to")
         if checkout is None:
             console.say(f"getting {REPOSITORY} at commit {COMMIT}: about 130 MB")
         else:
             console.say(_which_commit(commit_of(checkout), COMMIT))
         model = fetch_model(target, checkout, progress=console.progress)
     print(f"{target}\n{describe(model)}")
-    _say_who_reads(target, cached_model())
+    _say_who_reads(target)
 
 
 def _which_commit(found: str | None, pinned: str) -> str:
@@ -180,12 +178,12 @@ def _which_commit(found: str | None, pinned: str) -> str:
     return f"converting commit {found}, not {pinned}, the one that FaceSnap fetches"
 
 
-def _say_who_reads(target: Path, cached: Path) -> None:
+def _say_who_reads(target: Path) -> None:
     """Tell when the world won't read the file as things are."""
-    named = os.environ.get("FACESNAP_ICT_FACEKIT")
-    if (Path(named) if named else cached).absolute() != target.absolute():
-        told = f"FACESNAP_ICT_FACEKIT is {named}" if named else f"it looks at {cached}"
-        console.note(f"the world doesn't read this file, {told}: set FACESNAP_ICT_FACEKIT={target}")
+    from facesnap.world.facekit.head import ENVIRONMENT, chosen_file
+
+    if chosen_file().absolute() != target.absolute():
+        console.note(f"the world doesn't read this file, it looks at {chosen_file()}: set {ENVIRONMENT}={target}")
 
 
 @app.command("recognise")

@@ -29,7 +29,7 @@ Model = dict[str, np.ndarray]
 
 
 def cached_model() -> Path:
-    """Where ``facesnap world fetch`` puts the converted model and the world looks for it."""
+    """The converted model's place in the user's cache."""
     return cache_folder() / "ict_facekit_light.npz"
 
 

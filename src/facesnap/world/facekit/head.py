@@ -23,9 +23,9 @@ from facesnap.world.geometry import vertex_normals
 
 #: Origin of the head's space in the model's coordinates, cm.
 HEAD_ORIGIN = np.array(ORIGIN_CM, dtype=np.float32)
-#: Where the head model is looked for, after the user's cache, when ``FACESNAP_ICT_FACEKIT`` is not set.
-DEFAULT_FILES = ("../shared/ict_facekit_light.npz",)
+#: Names the head model's file; without it the user's cache is looked at, then the defaults.
 ENVIRONMENT = "FACESNAP_ICT_FACEKIT"
+DEFAULT_FILES = ("../shared/ict_facekit_light.npz",)
 #: Parts that are drawn, in drawing order, and the model's vertex ranges they are made of.
 PARTS: dict[str, tuple[str, ...]] = {
     "skin": ("face", "head_neck"),
@@ -62,21 +62,31 @@ class HeadModel:
         return vertex_normals(vertices, self.triangles if triangles is None else triangles).astype(np.float32)
 
 
+def chosen_file() -> Path:
+    """Where ``facesnap world fetch`` puts the head model and the world looks first; it may not exist."""
+    named = os.environ.get(ENVIRONMENT)
+    return Path(named) if named else cached_model()
+
+
 def find_head_file() -> Path:
     """Path of the head model's npz: what the environment variable names, else the user's cache, else the defaults.
 
     Raises:
         InputError: it is at none of these places.
     """
-    named = os.environ.get(ENVIRONMENT)
+    chosen, named = chosen_file(), os.environ.get(ENVIRONMENT)
     package_root = Path(__file__).resolve().parents[4]
     defaults = [root / name for name in DEFAULT_FILES for root in (Path.cwd(), package_root)]
-    places = [Path(named)] if named else [cached_model(), *defaults]
-    for place in places:
+    for place in [chosen] if named else [chosen, *defaults]:
         if place.is_file():
             return place
+    if named:
+        raise InputError(
+            f"{ENVIRONMENT} is wrong, no file is at {chosen}: `facesnap world fetch` puts the head model there, or "
+            f"change the variable"
+        )
     raise InputError(
-        f"the head model is absent (looked at {places[0]}): `facesnap world fetch` gets it, or set {ENVIRONMENT}"
+        f"the head model is absent (looked at {chosen}): `facesnap world fetch` gets it, or set {ENVIRONMENT}"
     )
 
 
