@@ -74,14 +74,14 @@ def painted(monkeypatch: pytest.MonkeyPatch, packaged: MorphableLandmarks) -> Ca
 
     def samples(job: shards.Job) -> Iterator[dict[str, Any]]:
         side = job.settings.size
-        for person in range(job.first, job.first + job.people):
+        for person in range(job.block.first, job.block.first + job.block.people):
             for index in range(job.settings.images_per_person):
                 picture = np.full((side, side, 3), (person % 200, index, 0), np.uint8)
                 picture[0] = 255
                 classes = np.zeros((side, side), np.uint8)
                 classes[side // 2 :] = 1
                 labels = json.dumps(_labels(packaged, job.settings, person, index)).encode()
-                key = f"{person:07d}_{index:04d}"
+                key = splits.key_of(person, index)
                 yield {"__key__": key, "png": _png(picture[..., ::-1]), "seg.png": _png(classes), "json": labels}
 
     monkeypatch.setattr(splits, "PEOPLE_PER_SHARD", 2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import tarfile
 import threading
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from facesnap.cli import app
 from facesnap.core.errors import InputError, OutputError, UsageError
 from facesnap.world.datasets import shards, splits
 from facesnap.world.datasets.reading import read_shards
@@ -42,10 +44,74 @@ def test_finished_shards_are_kept_and_missing_ones_made(painted, tmp_path):
     first, second = sorted(folder.glob("*.tar"))
     content, stamp = second.read_bytes(), first.stat().st_mtime_ns
     second.unlink()
-    render_split(tmp_path, "val", 3, images_per_person=2, workers=1)
+    said = []
+    render_split(tmp_path, "val", 3, images_per_person=2, workers=1, say=said.append)
+    assert said == ["2 pictures rendered, 4 kept from before"]
     assert first.stat().st_mtime_ns == stamp
     assert second.read_bytes() == content
     assert not list(folder.glob(".*"))
+
+
+def _without_a_map(content):
+    """The shard's first class map under another name, its header's checksum set right."""
+    name, other = b"2000000_0000.seg.png", b"2000000_0000.sog.png"
+    start = content.index(name)
+    info = tarfile.TarInfo.frombuf(content[start : start + 512], "utf-8", "strict")
+    info.name = other.decode()
+    return content[:start] + info.tobuf() + content[start + 512 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda content: b"", "empty file"),
+        (lambda content: content[:100], "truncated header"),
+        (lambda content: content[:2000], "unexpected end of data"),
+        (lambda content: b"\0" * len(content), "lacks 12 of 12 files"),
+        (lambda content: content[:512] + b"?" * (len(content) - 512), "lacks 11 of 12 files"),
+        (_without_a_map, "lacks 1 of 12 files"),
+    ],
+)
+def test_a_damaged_shard_is_rendered_anew(painted, tmp_path, caplog, damage, said):
+    folder = render_split(tmp_path, "val", 4, images_per_person=2, workers=1)
+    first, second = sorted(folder.glob("*.tar"))
+    content, stamp = first.read_bytes(), second.stat().st_mtime_ns
+    first.write_bytes(damage(content))
+    render_split(tmp_path, "val", 4, images_per_person=2, workers=1)
+    assert first.read_bytes() == content
+    assert second.stat().st_mtime_ns == stamp
+    (line,) = caplog.messages
+    assert re.fullmatch(rf"{first} is damaged \(({said})\): it is rendered anew", line)
+
+
+def test_the_command_says_what_is_new_and_prints_the_folder_alone(painted, tmp_path, capsys):
+    pytest.importorskip("moderngl")
+    arguments = ["world", "render", "-o", str(tmp_path), "--split", "val", "--images-per-person", "1", "--workers", "1"]
+    arguments += ["--people", "1"]
+    for said in ("1 picture rendered, 0 kept", "0 pictures rendered, 1 kept"):
+        assert app.run(arguments) == 0
+        captured = capsys.readouterr()
+        assert captured.out == f"{tmp_path / 'val'}\n"
+        assert captured.err == f"{said} from before\n"
+    next((tmp_path / "val").glob("*.tar")).write_bytes(b"")
+    assert app.run(arguments) == 0
+    note, end = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: ")
+    assert note.endswith("val-2000000-01.tar is damaged (empty file): it is rendered anew")
+    assert end == "1 picture rendered, 0 kept from before"
+
+
+def test_shards_that_nothing_describes_are_not_mixed(painted, tmp_path):
+    folder = render_split(tmp_path, "val", 3, images_per_person=1, workers=1)
+    (folder / "dataset.json").unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for people in (3, 8):
+        with pytest.raises(OutputError, match=r"holds 2 shards, but no dataset\.json"):
+            render_split(tmp_path, "val", people, images_per_person=1, workers=1, size=32)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    for path in folder.glob("*.tar"):
+        path.rename(folder / f"other-{path.name}")  # no shard's name: never read as one
+    render_split(tmp_path, "val", 3, images_per_person=1, workers=1)
 
 
 def test_other_settings_and_older_formats_are_not_mixed(painted, tmp_path):

@@ -44,7 +44,8 @@ def render(
     require_all({"moderngl": "world", "webdataset": "world"})
     from facesnap.world.datasets.shards import render_split
 
-    print(render_split(output, split, people, images, workers or os.cpu_count() or 1, seed, preset, size))
+    workers = workers or os.cpu_count() or 1
+    print(render_split(output, split, people, images, workers, seed, preset, size, console.say))
 
 
 @app.command("sheet")

@@ -21,6 +21,7 @@ from facesnap.world.datasets.reading import DAMAGE, members_of, said
 from facesnap.world.datasets.splits import (
     DESCRIPTION,
     SPLITS,
+    SUFFIXES,
     Block,
     Description,
     block_of,
@@ -30,8 +31,6 @@ from facesnap.world.datasets.splits import (
 )
 from facesnap.world.datasets.wording import number_of
 
-#: The members of a picture.
-SUFFIXES = ("png", "seg.png", "json")
 #: As many names are spelled out where several are missing.
 NAMED = 3
 
@@ -149,12 +148,10 @@ def _check_shard(path: Path, block: Block, described: Description | None, findin
         last = f" after {max(shard.keys)}" if shard.keys else ""
         findings.damaged(path, f"can't be read{last} ({said(error)})")
     if described is not None:
-        people, images = range(block.first, block.first + block.people), described.settings.images_per_person
-        lacking = [key for p in people for i in range(images) if (key := f"{p:07d}_{i:04d}") not in shard.keys]
-        if lacking:
+        wanted = block.keys(described.settings.images_per_person)
+        if lacking := [key for key in wanted if key not in shard.keys]:
             named = ", ".join(lacking[:NAMED]) + (" ..." if len(lacking) > NAMED else "")
-            pictures = number_of(len(people) * images, "picture")
-            findings.damaged(path, f"lacks {len(lacking)} of {pictures}: {named}")
+            findings.damaged(path, f"lacks {len(lacking)} of {number_of(len(wanted), 'picture')}: {named}")
     findings.shards += 1
     findings.size += path.stat().st_size
     findings.pictures += len(shard.keys)

@@ -2,17 +2,18 @@
 
 Each picture has three members: ``{person:07d}_{index:04d}.png``, ``.seg.png`` (class of every pixel, see
 :data:`facesnap.world.classes.CLASSES`) and ``.json`` (its labels). Shards are written under a temporary name and
-renamed when finished; finished ones are skipped. What a folder holds is told by
+renamed when finished; finished ones are kept unless they lack something. What a folder holds is told by
 :mod:`facesnap.world.datasets.splits`, and read by :mod:`facesnap.world.datasets.reading`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
@@ -30,11 +31,24 @@ from facesnap.core.errors import OutputError, UsageError, one_line
 from facesnap.core.lazy import require
 from facesnap.world.characters import check_preset
 from facesnap.world.datasets import splits
-from facesnap.world.datasets.splits import DESCRIPTION, SPLIT_SPAN, SPLITS, Settings, check_settings, write_description
+from facesnap.world.datasets.splits import (
+    DESCRIPTION,
+    SPLIT_SPAN,
+    SPLITS,
+    Block,
+    Settings,
+    check_settings,
+    key_of,
+    write_description,
+)
+from facesnap.world.datasets.whole import problem_of_shard
+from facesnap.world.datasets.wording import number_of
 from facesnap.world.facekit.head import find_head_file
 
 if TYPE_CHECKING:  # needs OpenGL
     from facesnap.world.render.renderer import Renderer
+
+logger = logging.getLogger(__name__)
 
 #: Run lengths alone: a third faster to write than deflate at level 4, and 2% smaller (renders of 256 px).
 PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
@@ -46,17 +60,16 @@ POLL = 0.5
 
 @dataclass(frozen=True)
 class Job:
-    """One shard to render: ``people`` people from id ``first`` on."""
+    """One shard to render: the people of ``block``."""
 
     path: Path
-    first: int
-    people: int
+    block: Block
     settings: Settings
 
     @property
     def pictures(self) -> int:
         """How many pictures the shard holds."""
-        return self.people * self.settings.images_per_person
+        return self.block.people * self.settings.images_per_person
 
 
 def render_split(
@@ -68,15 +81,17 @@ def render_split(
     seed: int = 0,
     preset: str = "full",
     size: int = 256,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Render ``people`` x ``images_per_person`` pictures of a split into ``out/split``; returns that folder.
 
-    A start that fails before its first shard is finished leaves nothing behind.
+    Shards that are there are kept, and rendered anew if they are damaged (which is logged). A start that fails before
+    its first shard is finished leaves nothing behind. ``say``: told in the end how many pictures are new.
 
     Raises:
         UsageError: an unknown split or preset, or a number out of its range, such as more people than a split holds.
         InputError: the head model is absent, or the ``dataset.json`` of an earlier run is damaged.
-        OutputError: ``out/split`` can't be written, or holds a data set made with other settings.
+        OutputError: ``out/split`` can't be written, or holds a data set made with other or unknown settings.
         MissingExtraError: webdataset is not installed.
     """
     settings = Settings(split, images_per_person, seed, preset, size)
@@ -84,13 +99,15 @@ def render_split(
     folder = Path(out) / split
     check_settings(folder, settings)
     jobs = _jobs(folder, settings, people)
-    waiting = [job for job in jobs if not job.path.exists()]
+    waiting = [job for job in jobs if not _is_finished(job)]
     if waiting:
         require("webdataset", "world")
         find_head_file()
+    total, new = (sum(job.pictures for job in some) for some in (jobs, waiting))
     with _undone_on_failure(folder):
         write_description(folder, settings, people)
-        _work(waiting, workers, split, sum(job.pictures for job in jobs))
+        _work(waiting, workers, split, total)
+    say(f"{number_of(new, 'picture')} rendered, {total - new} kept from before")
     return folder
 
 
@@ -107,7 +124,15 @@ def _check_request(settings: Settings, people: int) -> None:
 
 def _jobs(folder: Path, settings: Settings, people: int) -> list[Job]:
     blocks = splits.blocks_of(settings.split, people, splits.PEOPLE_PER_SHARD)
-    return [Job(folder / block.name, block.first, block.people, settings) for block in blocks]
+    return [Job(folder / block.name, block, settings) for block in blocks]
+
+
+def _is_finished(job: Job) -> bool:
+    if not job.path.exists():
+        return False
+    if problem := problem_of_shard(job.path, job.block, job.settings.images_per_person):
+        logger.warning("%s is damaged (%s): it is rendered anew", job.path, problem)
+    return not problem
 
 
 @contextmanager
@@ -230,15 +255,15 @@ def _samples(job: Job) -> Iterator[dict[str, Any]]:
     from facesnap.world.moments import sample_conditions
     from facesnap.world.people import sample_person
 
-    settings = job.settings
+    settings, block = job.settings, job.block
     renderer = _renderer(settings.size)
-    for person_id in range(job.first, job.first + job.people):
+    for person_id in range(block.first, block.first + block.people):
         person = sample_person(settings.seed, person_id)
         for index in range(settings.images_per_person):
             made = renderer.render(person, sample_conditions(settings.seed, person, index, settings.preset))
             labels = {**made.labels, "split": settings.split}
             yield {
-                "__key__": f"{person_id:07d}_{index:04d}",
+                "__key__": key_of(person_id, index),
                 "png": encode_png(made.image[..., ::-1]),
                 "seg.png": encode_png(made.segmentation),
                 "json": json.dumps(labels, separators=(",", ":"), allow_nan=False).encode(),

@@ -16,12 +16,15 @@ from pathlib import Path
 from facesnap.core.errors import InputError, OutputError, one_line
 from facesnap.core.folders import check_readable
 from facesnap.core.images import write_atomic
+from facesnap.world.datasets.wording import number_of
 
 #: First person id of each split.
 SPLITS = {"train": 0, "judge": 1_000_000, "val": 2_000_000, "test": 3_000_000}
 SPLIT_SPAN = 1_000_000
 PEOPLE_PER_SHARD = 25
 DESCRIPTION = "dataset.json"
+#: The members of a picture.
+SUFFIXES = ("png", "seg.png", "json")
 #: Raised whenever pictures or labels of the same key change, so that no folder mixes two worlds. 1: the first world;
 #: 2: segmentations; 3: the world of docs/WORLD.md.
 FORMAT = 3
@@ -47,6 +50,11 @@ class Block:
     first: int
     people: int
 
+    def keys(self, images_per_person: int) -> list[str]:
+        """The names of its pictures, in their order."""
+        people = range(self.first, self.first + self.people)
+        return [key_of(person, index) for person in people for index in range(images_per_person)]
+
 
 @dataclass(frozen=True)
 class Description:
@@ -60,6 +68,11 @@ class Description:
     def blocks(self) -> list[Block]:
         """All shards of the data set, in the order of their people."""
         return list(blocks_of(self.settings.split, self.people, self.people_per_shard))
+
+
+def key_of(person: int, index: int) -> str:
+    """What the members of a picture are called up to their first dot."""
+    return f"{person:07d}_{index:04d}"
 
 
 def blocks_of(split: str, people: int, people_per_shard: int) -> Iterator[Block]:
@@ -116,7 +129,8 @@ def read_description(folder: Path) -> Description | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} can't be used ({_reason(error)}): delete it and render again") from error
+        advice = "put a copy of it back, or delete it with its shards and render again"
+        raise InputError(f"{path} can't be used ({_reason(error)}): {advice}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -143,11 +157,12 @@ def check_settings(folder: Path, settings: Settings) -> None:
     """Refuse to mix data sets of different settings in one folder.
 
     Raises:
-        OutputError: the folder holds a data set of other settings.
+        OutputError: the folder holds a data set of other settings, or shards of which nothing says how they were made.
         InputError: its ``dataset.json`` is damaged.
     """
     before = read_description(folder)
     if before is None:
+        _refuse_unknown_shards(folder, settings.split)
         return
     held, asked = ({**asdict(each), "format": number} for each, number in (
         (before.settings, before.format), (settings, FORMAT)))  # fmt: skip
@@ -155,6 +170,14 @@ def check_settings(folder: Path, settings: Settings) -> None:
         if held[name] != value:
             found = f"{name}={held[name]!r}, not {value!r}"
             raise OutputError(f"{folder} was rendered with {found}: use another folder")
+
+
+def _refuse_unknown_shards(folder: Path, split: str) -> None:
+    """Shards without a ``dataset.json`` would be taken for ones of today's settings, now or when more are asked for."""
+    blocks = [block_of(path) for path in folder.glob("*.tar")]
+    if count := sum(1 for block in blocks if block is not None and block.split == split):
+        held = f"{number_of(count, 'shard')}, but no {DESCRIPTION} that says how they were rendered"
+        raise OutputError(f"{folder} holds {held}: put it back, move the shards away, or use another folder")
 
 
 def write_description(folder: Path, settings: Settings, people: int) -> None:
