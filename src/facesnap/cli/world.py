@@ -132,7 +132,7 @@ def stats(
     from facesnap.world.datasets.stats_view import as_png, as_text
 
     if folder is None:
-        labels = sampled_labels(people or 500, images or 4, seed or 0, preset or "full")
+        labels = sampled_labels(people or 500, images or 4, seed or 0, "full" if preset is None else preset)
     else:
         labels = labels_in(folder)
     found = statistics_of(labels)
