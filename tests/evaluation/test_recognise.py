@@ -5,11 +5,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from facesnap.core.errors import UsageError
+from facesnap.core.errors import InputError, UsageError
 from facesnap.evaluation import recognise as module
 from facesnap.evaluation.recognise import before_face, clean, conditions, figures, recognise, table
+from facesnap.faces.networks import build_network
+from facesnap.training.config import mini_config
 from facesnap.training.mini.data import Split
+from facesnap.training.mini.face import FaceStage
 from facesnap.world.datasets.reading import WorldData
 
 PEOPLE, PICTURES = 30, 6
@@ -95,6 +99,51 @@ def test_conditions_are_what_they_say(split):
     assert named["yaw 45 to 60"] == [False, False, True, False, False, False]
     assert named["style: pencil"] == [False, False, False, True, False, False]
     assert named["before the face: nothing"] == [True, True, False, False, False, False]
+
+
+def _part(split: Split, rows: slice, step: int = 1) -> Split:
+    """Rows of a split; every ``step``-th pixel."""
+    world = split.world
+    values = {field.name: getattr(world, field.name) for field in dataclasses.fields(world)}
+    cut = {name: value[rows] for name, value in values.items() if value is not None}
+    return Split(dataclasses.replace(world, **{**cut, "images": world.images[rows, ::step, ::step]}))
+
+
+@pytest.mark.parametrize(
+    ("rows", "step", "said"),
+    [
+        (slice(0, 5 * PICTURES), 1, "holds 5 people with 6 or more pictures: ask about at least 20 with 2"),
+        (slice(0, None, PICTURES), 1, "holds 30 people with 1 or more pictures"),
+        (slice(None), 2, "are 64 px, those of .* 32"),
+    ],
+)
+def test_what_gives_no_figures_is_refused_before_training(split, tmp_path, monkeypatch, rows, step, said):
+    others = Split(dataclasses.replace(split.world, person=split.world.person + 1000))
+    asked = _part(others, rows, step)
+    monkeypatch.setattr(module.Split, "read", lambda folder: asked if folder == tmp_path / "others" else split)
+    with pytest.raises(InputError, match=said):
+        recognise(tmp_path, tmp_path / "others", tmp_path / "out", steps=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trained_start_knows_its_people_before_the_first_step(split, tmp_path):
+    config = mini_config("cpu").face
+    network = build_network({"architecture": config.architecture})
+    colours = np.random.default_rng(3).integers(0, 255, (PEOPLE, 1, 1, 3))
+    images = np.repeat(np.broadcast_to(colours, (PEOPLE, 64, 64, 3)), PICTURES, axis=0).astype(np.uint8)
+    points = np.broadcast_to(split.world.landmarks2d[:1], split.world.landmarks2d.shape)
+    split = Split(dataclasses.replace(split.world, images=images, landmarks2d=points))
+    stage = FaceStage(config, split, split, tmp_path, torch.device("cpu"), "recogniser")
+
+    def known() -> float:
+        vectors = torch.from_numpy(stage.embed(split))
+        classes = torch.nn.functional.normalize(stage.head.weight.detach())
+        cosine = (vectors - vectors.mean(dim=0)) @ classes.T  # without training, all vectors are almost the same
+        return float((cosine.argmax(dim=1) == stage.person).float().mean())
+
+    assert known() < 0.2
+    stage.start_from(network)
+    assert known() > 0.8
 
 
 def test_training_and_asking_in_one_go(split, tmp_path, monkeypatch):

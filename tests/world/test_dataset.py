@@ -84,7 +84,13 @@ def test_a_limit_and_no_segmentation(painted, tmp_path):
 
 
 def test_no_shards(tmp_path):
-    with pytest.raises(InputError, match="no shards"):
+    with pytest.raises(InputError, match=r"no shards \(\*.tar\) in [^:]*$"):
+        read_shards(tmp_path)
+
+
+def test_a_folder_of_splits_names_them(painted, tmp_path):
+    folder = render_split(tmp_path, "val", 2, images_per_person=1, workers=1, size=8)
+    with pytest.raises(InputError, match=f"take one of {folder}"):
         read_shards(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         read_shards(tmp_path / "absent")

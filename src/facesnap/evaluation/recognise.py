@@ -19,20 +19,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from facesnap.core.errors import UsageError
+from facesnap.core.errors import InputError, UsageError
 from facesnap.core.machine import choose_device, machine, today
 from facesnap.core.weights import load_module, write_json
 from facesnap.evaluation.metrics import wilson
 from facesnap.faces.networks import build_network
 from facesnap.training.config import mini_config
 from facesnap.training.loop import train
-from facesnap.training.mini.data import Split, aligned_crop, to_tensor
+from facesnap.training.mini.data import Split
 from facesnap.training.mini.face import FaceStage
 
 FAR = 1e-3
 #: |yaw| bins of the report, degrees.
 YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 61))
 CLEAN_YAW = 20.0
+#: Fewer people have too few pairs for 1 in 1,000.
+FEWEST = 20
 #: Pairs of two people that set the thresholds, drawn at random.
 IMPOSTORS = 2_000_000
 
@@ -55,39 +57,42 @@ def recognise(
     have seen the people asked about. The margin grows in over half of the ``steps``.
 
     Raises:
-        InputError: no shards in a folder.
+        InputError: no shards in a folder, too few people, or two sizes of pictures.
         UsageError: a person to ask about is among those to learn.
         AdapterError: ``start`` holds no face encoder.
     """
+    network = load_module(start, build_network) if start is not None else None
     learnt, asked = Split.read(train_folder), Split.read(test_folder)
-    if np.isin(asked.world.person, learnt.world.person).any():
-        raise UsageError(f"{test_folder} holds people of {train_folder}: ask about people of another split")
+    _check(learnt, asked, train_folder, test_folder)
     config = mini_config("cpu", {"face.steps": steps, "face.ramp": max(1, steps // 2), "seed": seed}).face
     where = choose_device(device, mps=False)
     stage = FaceStage(config, learnt, asked, out, where, "recogniser")
     torch.manual_seed(seed)
-    if start is not None:
-        stage.network.load_state_dict(load_module(start, build_network).state_dict())
+    if network is not None:
+        stage.start_from(network)
     report = train("recogniser", stage, config, out / "state", seed=seed, minutes=minutes, device=where, say=say)
     found = {
         "people_learnt": learnt.people, "pictures_learnt": len(learnt), "people_asked": asked.people,
         "pictures_asked": len(asked), "size": int(asked.world.images.shape[1]), "steps": report.step,
         "start": start.name if start else "scratch",
         "minutes": round(report.seconds / 60, 1), "seed": seed, "machine": machine(str(where)), "date": today(),
-        **figures(embed(stage, asked), asked, seed),
+        **figures(stage.embed(asked), asked, seed),
     }  # fmt: skip
     write_json(out / "recognition.json", found)
     return found
 
 
-@torch.no_grad()
-def embed(stage: FaceStage, split: Split) -> np.ndarray:
-    """Unit vectors (N, D) of all pictures' exact crops."""
-    vectors = []
-    for rows in np.array_split(np.arange(len(split)), max(1, len(split) // 128)):
-        crops = to_tensor([aligned_crop(split, int(row), None) for row in rows])
-        vectors.append(stage.network(crops.to(stage.device)).float().cpu().numpy())
-    return np.concatenate(vectors)
+def _check(learnt: Split, asked: Split, train_folder: Path, test_folder: Path) -> None:
+    """Refuse what no figure could be made of."""
+    if np.isin(asked.world.person, learnt.world.person).any():
+        raise UsageError(f"{test_folder} holds people of {train_folder}: ask about people of another split")
+    sizes = [split.world.images.shape[1] for split in (learnt, asked)]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"pictures of {train_folder} are {sizes[0]} px, those of {test_folder} {sizes[1]}")
+    several = min(len(rows) for rows in asked.rows_of)
+    if asked.people < FEWEST or several < 2:
+        counts = f"{asked.people} people with {several} or more pictures"
+        raise InputError(f"{test_folder} holds {counts}: ask about at least {FEWEST} with 2")
 
 
 def clean(split: Split) -> np.ndarray:

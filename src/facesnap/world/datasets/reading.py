@@ -152,7 +152,8 @@ def _decoded(folder: str | Path, suffixes: Collection[str], decode: Callable[[Sa
     """Every picture of a folder, made of the members ``suffixes`` by ``decode``; whatever fails names the shard."""
     shards = _shards(Path(folder))
     if not shards:
-        raise InputError(f"no shards (*.tar) in {folder}")
+        below = [str(path) for path in sorted(Path(folder).glob("*")) if any(path.glob("*.tar"))]
+        raise InputError(f"no shards (*.tar) in {folder}" + (f": take one of {', '.join(below)}" if below else ""))
     for path, expected in shards:
         count = 0
         try:
