@@ -33,6 +33,8 @@ FAR = 1e-3
 #: |yaw| bins of the report, degrees.
 YAW_BINS = ((0, 15), (15, 30), (30, 45), (45, 61))
 CLEAN_YAW = 20.0
+#: Share of crops augmented as photographs: the question is about renders.
+PHOTOGRAPHS = 0.3
 #: Fewer people have too few pairs for 1 in 1,000.
 FEWEST = 20
 #: Pairs of two people that set the thresholds, drawn at random.
@@ -64,7 +66,8 @@ def recognise(
     network = load_module(start, build_network) if start is not None else None
     learnt, asked = Split.read(train_folder), Split.read(test_folder)
     _check(learnt, asked, train_folder, test_folder)
-    config = mini_config("cpu", {"face.steps": steps, "face.ramp": max(1, steps // 2), "seed": seed}).face
+    settings = {"steps": steps, "ramp": max(1, steps // 2), "photographs": PHOTOGRAPHS}
+    config = mini_config("cpu", {f"face.{name}": value for name, value in settings.items()}).face
     where = choose_device(device, mps=False)
     stage = FaceStage(config, learnt, asked, out, where, "recogniser")
     torch.manual_seed(seed)

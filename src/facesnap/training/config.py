@@ -73,12 +73,16 @@ class ClipConfig(StageConfig):
 
 
 class FaceConfig(StageConfig):
-    """E_f (and the face judge): ArcFace margin in radians, growing in over ``ramp`` steps; logits' scale."""
+    """E_f (and the face judge): ArcFace margin in radians, growing in over ``ramp`` steps; logits' scale.
+
+    ``photographs``: the share of crops that are augmented as photographs.
+    """
 
     architecture: str = "FaceNet"
     scale: float = 16.0
     margin: float = 0.3
     ramp: int = 1500
+    photographs: float = 1.0
 
 
 class LandmarkConfig(StageConfig):

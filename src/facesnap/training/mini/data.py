@@ -78,12 +78,13 @@ def aligned_crop(
     zoom: float = 1.0,
     jitter: float = 0.03,
     textured: float = 0.0,
+    photographs: float = 1.0,
 ) -> np.ndarray:
     """A face crop on ArcFace's template (see :mod:`facesnap.faces.align`) from exact points.
 
     With ``rng`` it is what a detector and a camera would make of it: points jittered by ``jitter`` of the eyes'
-    distance, and augmented as a photograph; a share ``textured`` of crops has texture instead of black where it leaves
-    the render. Without, it is exact.
+    distance, and a share ``photographs`` of crops augmented as such; a share ``textured`` has texture instead of black
+    where it leaves the render. Without, it is exact.
     """
     points = split.points5[row]
     if rng is not None:
@@ -93,8 +94,10 @@ def aligned_crop(
     if rng is None:
         return similarity_crop(image, matrix, size)
     if textured and rng.random() < textured:
-        return photograph(with_surroundings(image, matrix, size, rng), rng)
-    return photograph(similarity_crop(image, matrix, size), rng)
+        crop = with_surroundings(image, matrix, size, rng)
+    else:
+        crop = similarity_crop(image, matrix, size)
+    return photograph(crop, rng) if rng.random() < photographs else crop
 
 
 def with_surroundings(image: np.ndarray, matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

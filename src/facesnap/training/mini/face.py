@@ -33,7 +33,8 @@ class FaceStage(Stage):
         """Aligned crops as photographs."""
         rng = generator_for(generator)
         rows = draw_rows(len(self.train), self.config.batch_size, rng)
-        crops = [mirrored(aligned_crop(self.train, int(row), rng), rng) for row in rows]
+        share = self.config.photographs
+        crops = [mirrored(aligned_crop(self.train, int(row), rng, photographs=share), rng) for row in rows]
         embedding = self.network(to_tensor(crops).to(self.device))
         return {"loss": self.head(embedding, self.person[rows].to(self.device))}
 
