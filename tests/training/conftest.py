@@ -64,10 +64,14 @@ class TinyRun:
         return self.folder / "mini"
 
     @property
-    def val(self) -> Split:
-        return self.train
+    def learnt(self) -> tuple[Split, Split]:
+        return self.train, self.train
 
-    judge = val
+    @property
+    def world(self) -> "TinyRun":
+        return self
+
+    judged, encoder_world = learnt, world
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +97,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     torch.manual_seed(0)
     for name in ("vae", "clip", "face", "landmarks", "unet"):
         if name == "landmarks":
-            stage = LandmarkStage(run.config.landmarks, run.train, run.val, morphable, run.weights, run.device)
+            stage = LandmarkStage(run.config.landmarks, *run.learnt, morphable, run.weights, run.device)
         else:
             stage = STAGES[name](run)  # type: ignore[arg-type]
         config = getattr(run.config, name)

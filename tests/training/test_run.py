@@ -34,7 +34,7 @@ class Line(Stage):
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two real, very small stages under the names of mini's, and no renders."""
-    monkeypatch.setattr(run, "render_world", lambda *_: None)
+    monkeypatch.setattr(run, "render_worlds", lambda *_: None)
     monkeypatch.setattr(run, "STAGES", {"vae": lambda _: Line(), "decoder": lambda _: Line()})
 
 
@@ -123,7 +123,7 @@ def test_a_piece_without_a_step_keeps_the_losses_and_any_piece_the_note(stages: 
 def test_an_unknown_device_is_refused_before_anything_is_rendered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "render_world", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr(run, "render_worlds", lambda *_: pytest.fail("rendered"))
     with pytest.raises(UsageError, match="unknown device 'gpu'"):
         run.train_mini(tmp_path, device="gpu")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from facesnap.core.errors import OutputError
+from facesnap.core.errors import AdapterError, OutputError
 from facesnap.core.weights import save_whole
 from facesnap.models.autoencoder import PatchAutoencoder
 from facesnap.training.mini.base import load_vae
@@ -21,12 +21,14 @@ from facesnap.training.mini.tokens import tokenize, train_tokenizer
 from facesnap.training.mini.vae import kl, whiten
 
 
-def test_whitened_latents_decode_to_the_same_picture() -> None:
+@pytest.mark.parametrize(("patch", "channels"), [(2, (12, 16, 16, 16)), (4, (12, 48, 16, 16))])
+def test_whitened_latents_decode_to_the_same_picture(patch: int, channels: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    vae = PatchAutoencoder(block_out_channels=(12, 16, 16, 16), sample_size=32).eval()
+    vae = PatchAutoencoder(block_out_channels=channels, sample_size=32, patch_size=patch).eval()
     images = torch.rand(6, 3, 32, 32)
     with torch.no_grad():
         before = vae.encode(images).latent_dist
+        assert before.mean.shape == (6, 4, 4, 4)  # the factor of 8 that pipelines read off four entries
         decoded = vae.decode(before.mean).sample
         mean, std = before.mean.mean((0, 2, 3)), before.mean.std((0, 2, 3))
         whiten(vae, mean, std)
@@ -35,6 +37,11 @@ def test_whitened_latents_decode_to_the_same_picture() -> None:
         torch.testing.assert_close(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
         torch.testing.assert_close(after.std, before.std / std.view(1, 4, 1, 1), atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(vae.decode(after.mean).sample, decoded, atol=1e-4, rtol=1e-3)
+
+
+def test_channels_that_no_patch_has_are_refused() -> None:
+    with pytest.raises(AdapterError, match=r"patch_size=4 can't begin with \(12, 32\)"):
+        PatchAutoencoder(block_out_channels=(12, 32, 16, 16), patch_size=4)
 
 
 def test_kl_is_zero_for_the_standard_normal() -> None:

@@ -1,9 +1,9 @@
 """mini's VAE: diffusers' AutoencoderKL on unshuffled pixels.
 
-At full resolution a VAE's convolutions cost more than all of its other layers together. Here 2x2 pixels are folded
-into channels first, so that the first stage already works at half size: the same f8 latents for about a quarter of the
-time. Everything else (encode, decode, slicing, scaling factor, save and load) is AutoencoderKL's own, and stock
-pipelines use it unchanged.
+At full resolution a VAE's convolutions cost more than all of its other layers together. Here squares of pixels are
+folded into channels first, so that the first stage already works at half or a quarter of the size: the same latents for
+a fraction of the time. Everything else (encode, decode, slicing, scaling factor, save and load) is AutoencoderKL's own,
+and stock pipelines use it unchanged.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from diffusers.models.modeling_utils import ModelMixin as ModelMixin
 from torch import Tensor
 from torch.nn import functional as F
 
+from facesnap.core.errors import AdapterError
+
 
 class PatchAutoencoder(AutoencoderKL):  # type: ignore[misc, unused-ignore]
-    """AutoencoderKL whose first stage is a pixel unshuffle by 2.
+    """AutoencoderKL whose first stage is a pixel unshuffle by ``patch_size``, a power of two.
 
-    ``block_out_channels``: as AutoencoderKL's, where the first entry is the unshuffle itself, ``12 = 3 * 2 * 2``
-    channels; so four entries give a factor of 8, as pipelines conclude from their number.
-    Images (B, 3, H, W) in [-1, 1], H and W divisible by the factor; latents (B, latent_channels, H/8, W/8).
+    ``block_out_channels``: as AutoencoderKL's, where the first entries are the unshuffle, one for each factor of 2:
+    ``12 = 3 * 2 * 2`` channels, and ``48 = 3 * 4 * 4`` for a patch of 4. So pipelines conclude the factor f from their
+    number, as ever: four entries mean 8, five mean 16.
+    Images (B, 3, H, W) in [-1, 1], H and W divisible by f; latents (B, latent_channels, H/f, W/f).
     """
 
     @register_to_config  # type: ignore[untyped-decorator, unused-ignore]
@@ -36,22 +39,25 @@ class PatchAutoencoder(AutoencoderKL):  # type: ignore[misc, unused-ignore]
         latent_channels: int = 4,
         norm_num_groups: int = 8,
         sample_size: int = 128,
+        patch_size: int = 2,
         scaling_factor: float = 1.0,
         shift_factor: float | None = None,
         force_upcast: bool = False,
     ) -> None:
-        config = self.config
-        inner = tuple(block_out_channels[1:])
+        config, folds = self.config, patch_size.bit_length() - 1
+        unshuffled, inner = block_out_channels[:folds], tuple(block_out_channels[folds:])
+        if tuple(unshuffled) != tuple(3 * 4**fold for fold in range(1, folds + 1)) or 2**folds != patch_size:
+            raise AdapterError(f"a VAE with patch_size={patch_size} can't begin with {tuple(unshuffled)} channels")
         super().__init__(
-            in_channels=block_out_channels[0],
-            out_channels=block_out_channels[0],
+            in_channels=3 * patch_size**2,
+            out_channels=3 * patch_size**2,
             down_block_types=("DownEncoderBlock2D",) * len(inner),
             up_block_types=("UpDecoderBlock2D",) * len(inner),
             block_out_channels=inner,
             layers_per_block=layers_per_block,
             latent_channels=latent_channels,
             norm_num_groups=norm_num_groups,
-            sample_size=sample_size // 2,
+            sample_size=sample_size // patch_size,
             scaling_factor=scaling_factor,
             shift_factor=shift_factor,
             force_upcast=force_upcast,
@@ -60,9 +66,9 @@ class PatchAutoencoder(AutoencoderKL):  # type: ignore[misc, unused-ignore]
         self._internal_dict: Any = config  # AutoencoderKL registered its own arguments, which are not ours
 
     def _encode(self, x: Tensor) -> Tensor:
-        moments: Tensor = super()._encode(F.pixel_unshuffle(x, 2))
+        moments: Tensor = super()._encode(F.pixel_unshuffle(x, self.config.patch_size))
         return moments
 
     def _decode(self, z: Tensor, return_dict: bool = True) -> Any:
-        image = F.pixel_shuffle(super()._decode(z).sample, 2)
+        image = F.pixel_shuffle(super()._decode(z).sample, self.config.patch_size)
         return DecoderOutput(sample=image) if return_dict else (image,)

@@ -32,18 +32,19 @@ class StageConfig(_Strict):
 class WorldConfig(_Strict):
     """People and pictures per split; sizes in pixels. Test people are rendered by the evaluation, never here."""
 
-    size: int = 128
+    size: int = 256
     preset: str = "cpu"
     seed: int = 0
-    train_people: int = 1500
-    judge_people: int = 300
-    val_people: int = 50
-    images_per_person: int = 10
+    train_people: int = 3000
+    judge_people: int = 0
+    val_people: int = 100
+    images_per_person: int = 8
 
 
 class VaeConfig(StageConfig):
-    """f8 latents. ``kl_weight`` keeps latents near N(0, 1) without costing sharpness."""
+    """``patch_size``: pixels folded into channels. ``kl_weight`` keeps latents near N(0, 1), at no cost."""
 
+    patch_size: int = 2
     block_out_channels: tuple[int, ...] = (12, 32, 64, 96)
     latent_channels: int = 8
     crop: int = 96
@@ -108,11 +109,14 @@ class AdapterConfig(StageConfig):
     """FAM + FFRNet on pairs. Dropouts: shares of a batch; ``id_timestep``: L_id's gate, a share of the noise range.
 
     FFRNet attends at 16x16, too, where the base doesn't: text can do without, a face's detail can't.
+    ``map_channels``: of the landmark map's embedding, from full size on, halving from one to the next. ControlNet's own
+    (16, 32, 96, 256) would cost three times what the UNet does.
     """
 
     tokens: int = 16
     id_tokens: int = 4
     attention: tuple[bool, ...] = (True, True, False)
+    map_channels: tuple[int, ...] = (8, 16, 32, 64, 96)
     lambda_id: float = 0.3
     id_timestep: float = 0.9
     id_batch: int = 12
@@ -125,10 +129,15 @@ class AdapterConfig(StageConfig):
 
 
 class MiniConfig(_Strict):
-    """Every stage of ``facesnap mini train``."""
+    """Every stage of ``facesnap mini train``.
+
+    ``world``: what mini learns to draw. ``encoder_world``: what its encoders and the judges learn to read; wider in
+    pose and framing, so that they hold beyond what is drawn.
+    """
 
     seed: int = 0
     world: WorldConfig = WorldConfig()
+    encoder_world: WorldConfig = WorldConfig(preset="full", train_people=2000, judge_people=500, images_per_person=10)
     vae: VaeConfig = VaeConfig()
     decoder: DecoderConfig = DecoderConfig()
     clip: ClipConfig = ClipConfig()
@@ -140,6 +149,7 @@ class MiniConfig(_Strict):
     judge_clip: ClipConfig = ClipConfig()
 
 
+_GPU_WORLD = {"preset": "full", "train_people": 5000, "judge_people": 1000, "images_per_person": 12}
 #: Steps chosen so that each stage fits its share of about 8 hours on 2 cores, or of an hour on one card.
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "cpu": {
@@ -154,7 +164,8 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "judge_clip": {"steps": 700, "batch_size": 128, "patch_size": 16, "image_size": 128, "image_width": 128},
     },
     "gpu": {
-        "world": {"train_people": 5000, "judge_people": 1000, "images_per_person": 12},
+        "world": _GPU_WORLD,
+        "encoder_world": _GPU_WORLD,
         "vae": {"steps": 12000, "batch_size": 64},
         "clip": {"steps": 6000, "batch_size": 512},
         "face": {"steps": 10000, "batch_size": 256},

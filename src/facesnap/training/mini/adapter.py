@@ -42,9 +42,8 @@ class AdapterStage(Stage):
         self.vae = load_vae(out, device)
         self.face = FaceEncoder.from_pretrained(out / "face_encoder", device=device)
         self.appearance = AppearanceEncoder.from_pretrained(out / "image_encoder", device=device)
-        frozen = (out, self.vae, self.face, self.appearance)
-        cache = out.parent / "state" / "adapter-features.safetensors"
-        self.pairs = Pairs.of(train, *frozen, views=config.views, seed=seed, cache=cache)
+        frozen = (out, self.face, self.appearance)
+        self.pairs = Pairs.of(train, *frozen, views=config.views, seed=seed, cache=out.parent / "state")
         self.check = Pairs.of(check, *frozen, views=1, seed=seed)
         unet = UNet2DConditionModel.from_pretrained(out / "base" / "unet", torch_dtype=torch.float32)
         self.unet = freeze(unet, device)
@@ -52,7 +51,13 @@ class AdapterStage(Stage):
         width = int(self.unet.config["cross_attention_dim"])
         dims = self.pairs.features.f_id.shape[-1], self.pairs.features.f_clip.shape[-1]
         levels = down_block_types(config.attention)
-        self.ffrnet = FFRNet.from_unet(self.unet, width, vae_scale_factor=8, down_block_types=levels, zero_init=False)
+        factor = train.world.images.shape[1] // self.pairs.latents.shape[-1]
+        self.ffrnet = FFRNet.from_unet(
+            *(self.unet, width),
+            conditioning_embedding_out_channels=config.map_channels[: factor.bit_length()],
+            down_block_types=levels,
+            zero_init=False,
+        )
         self.mixer = FacialAttributeMixer(*dims, width, config.id_tokens, config.tokens, heads=4)
         for model in (self.unet, self.ffrnet):
             plain_attention(model)

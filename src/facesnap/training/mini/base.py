@@ -13,8 +13,10 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from facesnap.core.weights import sha256_12
 from facesnap.models.autoencoder import PatchAutoencoder
 from facesnap.training.losses import NoiseSchedule
+from facesnap.training.mini.cache import cached, digest
 from facesnap.training.mini.data import Split, to_tensor
 from facesnap.training.mini.export import SCHEDULER
 from facesnap.training.mini.tokens import tokenize
@@ -87,11 +89,21 @@ def encode_captions(out: Path, split: Split, device: torch.device) -> TextStates
     return TextStates(states, np.concatenate([[0], np.cumsum(count)[:-1]]), count, encode([""])[0].float())
 
 
+def latents_of(split: Split, out: Path, device: torch.device, cache: Path | None = None) -> Tensor:
+    """Posterior means (N, C, h, w) in half precision that the exported VAE gives a split's pictures.
+
+    Kept in the folder ``cache`` while VAE and pictures stay the same.
+    """
+    stamp = f"{sha256_12(out / 'base' / 'vae')} {digest(split)}"
+    kept = cache / "latents.safetensors" if cache else None
+    return cached(kept, stamp, lambda: {"latents": _encode(load_vae(out, device), split, device)})["latents"]
+
+
 @torch.no_grad()
-def encode_latents(vae: PatchAutoencoder, images: np.ndarray, device: torch.device) -> Tensor:
-    """Posterior means (N, C, h, w) in half precision of uint8 images (N, H, W, 3)."""
+def _encode(vae: PatchAutoencoder, split: Split, device: torch.device) -> Tensor:
     parts = []
-    for start in range(0, len(images), 64):
-        batch = to_tensor(images[start : start + 64]).to(device) * 2 - 1
-        parts.append(vae.encode(batch).latent_dist.mean.half().cpu())
-    return torch.cat(parts)
+    for start in range(0, len(split), 64):
+        batch = to_tensor(split.world.images[start : start + 64]).to(device) * 2 - 1
+        with torch.autocast(device.type, torch.bfloat16):
+            parts.append(vae.encode(batch).latent_dist.mean.half().cpu())
+    return torch.cat(parts).contiguous()  # a convolution may leave its channels last

@@ -19,8 +19,8 @@ and for measurements, not for likenesses of real people.
 Licence of the weights: Apache-2.0. The world's head shapes come from ICT-FaceKit (MIT, USC ICT Vision and Graphics
 Lab).
 
-Made by `facesnap mini train --preset {preset} --seed {seed}`, every stage resumable, from {people} people
-({images} pictures each, {size} px, world seed {world_seed}); the judges from {judge_people} other people.
+Made by `facesnap mini train --preset {preset} --seed {seed}`, every stage resumable. VAE, UNet and adapter learnt from
+{drawn}, the encoders from {read}; the judges from {judge_people} other people.
 People of the splits train, judge, val and test never overlap.
 
 The settings of every stage are in [training.json](training.json).
@@ -36,15 +36,13 @@ def write_card(folder: Path, training: Mapping[str, Any]) -> None:
     A ``note`` there, of a stage or of the whole, put in by hand, says what settings can't: that they were changed on
     the way, for one.
     """
-    world = training["world"]
+    drawn, read = training["world"], training["encoder_world"]
     text = _HEADER.format(
         preset=training["preset"],
         seed=training["seed"],
-        people=world["train_people"],
-        images=world["images_per_person"],
-        size=world["size"],
-        world_seed=world["seed"],
-        judge_people=world["judge_people"],
+        drawn=_people(drawn),
+        read=_people(read),
+        judge_people=read["judge_people"],
     )
     rows = [_row(report) for report in training["stages"].values()]
     notes = [f"{name}: {report['note']}" for name, report in training["stages"].items() if "note" in report]
@@ -52,6 +50,12 @@ def write_card(folder: Path, training: Mapping[str, Any]) -> None:
     whole = [training["note"]] if "note" in training else []
     sections = [text + "\n".join(rows), *whole, *notes, "\n".join(parts) + "\n"]
     write_atomic(folder / "MODEL_CARD.md", "\n\n".join(sections).encode())
+
+
+def _people(world: Mapping[str, Any]) -> str:
+    """Whom and what a set of renders shows, in words."""
+    pictures = f"{world['images_per_person']} pictures each, {world['size']} px"
+    return f"{world['train_people']} people ({pictures}, world preset {world['preset']}, seed {world['seed']})"
 
 
 def _row(report: Mapping[str, Any]) -> str:

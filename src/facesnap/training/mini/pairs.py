@@ -6,24 +6,20 @@ hair and clothes have to come from the landmark map and the prompt. Everything f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from facesnap.core.images import write_atomic
 from facesnap.faces.appearance import ZOOM, AppearanceEncoder
 from facesnap.faces.encode import FaceEncoder
 from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.layout import GROUPS
-from facesnap.models.autoencoder import PatchAutoencoder
-from facesnap.training.mini.base import TextStates, encode_captions, encode_latents
+from facesnap.training.mini.base import TextStates, encode_captions, latents_of
+from facesnap.training.mini.cache import cached, digest
 from facesnap.training.mini.data import Split, aligned_crop, to_tensor
 
 #: Share of E_c's crops with texture where they leave the render. At E_c's zoom 19% of a crop does; on photographs
@@ -59,7 +55,6 @@ class Pairs:
         cls,
         split: Split,
         out: Path,
-        vae: PatchAutoencoder,
         face: FaceEncoder,
         appearance: AppearanceEncoder,
         *,
@@ -67,12 +62,13 @@ class Pairs:
         seed: int,
         cache: Path | None = None,
     ) -> Pairs:
-        """Run the frozen parts over a split; features are kept in ``cache`` while encoders and settings stay."""
+        """Run the frozen parts over a split; what they make is kept in the folder ``cache`` while they stay."""
         device = face.device
-        latents = encode_latents(vae, split.world.images, device)
-        stamp = f"{face.identifier} {appearance.identifier} {views} {seed} {_digest(split)}"
-        features = _cached(cache, stamp) or _keep(cache, stamp, _features(split, face, appearance, views, seed))
-        return cls(split, latents, encode_captions(out, split, device), features)
+        stamp = f"{face.identifier} {appearance.identifier} {views} {seed} {digest(split)}"
+        kept = cache / "adapter-features.safetensors" if cache else None
+        features = cached(kept, stamp, lambda: _features(split, face, appearance, views, seed))
+        latents, texts = latents_of(split, out, device, cache), encode_captions(out, split, device)
+        return cls(split, latents, texts, Features(**features))
 
     def references(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """For each row a different row of the same person (the same one only if there is no other)."""
@@ -110,13 +106,16 @@ def jittered(points: np.ndarray, amount: float, rng: np.random.Generator) -> np.
     return points
 
 
-def _features(split: Split, face: FaceEncoder, appearance: AppearanceEncoder, views: int, seed: int) -> Features:
+def _features(
+    split: Split, face: FaceEncoder, appearance: AppearanceEncoder, views: int, seed: int
+) -> dict[str, Tensor]:
     rng = np.random.default_rng([seed, 7])
     ids, clips = [], []
     for _ in range(views):
         ids.append(_in_chunks(face.encode, split, rng, 1.0))
         clips.append(_in_chunks(appearance.encode, split, rng, ZOOM))
-    return Features(torch.stack(ids), torch.stack(clips), _in_chunks(face.encode, split, None, 1.0))
+    truth = _in_chunks(face.encode, split, None, 1.0)
+    return {"f_id": torch.stack(ids), "f_clip": torch.stack(clips), "truth": truth}
 
 
 def _in_chunks(encode: Encode, split: Split, rng: np.random.Generator | None, zoom: float) -> Tensor:
@@ -126,22 +125,3 @@ def _in_chunks(encode: Encode, split: Split, rng: np.random.Generator | None, zo
         crops = np.stack([aligned_crop(split, row, rng, zoom=zoom, textured=TEXTURED) for row in rows])
         parts.append(torch.from_numpy(encode(crops)).half())
     return torch.cat(parts)
-
-
-def _digest(split: Split) -> str:
-    return hashlib.sha256(split.world.images[:: max(1, len(split) // 64)].tobytes()).hexdigest()[:12]
-
-
-def _cached(path: Path | None, stamp: str) -> Features | None:
-    if path is None or not path.exists():
-        return None
-    with safe_open(path, framework="pt") as file:
-        if (file.metadata() or {}).get("of") != stamp:
-            return None
-        return Features(*(file.get_tensor(name) for name in ("f_id", "f_clip", "truth")))
-
-
-def _keep(path: Path | None, stamp: str, features: Features) -> Features:
-    if path is not None:
-        write_atomic(path, save(dict(vars(features)), {"of": stamp}))
-    return features

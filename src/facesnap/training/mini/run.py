@@ -32,6 +32,27 @@ from facesnap.world.facekit.head import find_head_file
 
 
 @dataclass(frozen=True)
+class World:
+    """The splits of one set of renders, read on first use."""
+
+    folder: Path
+
+    @cached_property
+    def learnt(self) -> tuple[Split, Split]:
+        """People that condition and train the model, and people that nothing is trained on, for the model card."""
+        return Split.read(self.folder / "train"), self._unseen
+
+    @cached_property
+    def judged(self) -> tuple[Split, Split]:
+        """People that only the judges are trained on, and those that nothing is trained on."""
+        return Split.read(self.folder / "judge"), self._unseen
+
+    @cached_property
+    def _unseen(self) -> Split:
+        return Split.read(self.folder / "val")
+
+
+@dataclass(frozen=True)
 class Run:
     """One training run: where it lives, how it is set, what it reads."""
 
@@ -45,37 +66,40 @@ class Run:
         return self.folder / "mini"
 
     @cached_property
-    def train(self) -> Split:
-        """People that condition and train the model."""
-        return Split.read(self.folder / "world" / "train")
+    def world(self) -> World:
+        """What mini learns to draw."""
+        return World(self.folder / "world")
 
     @cached_property
-    def judge(self) -> Split:
-        """People that only the judges are trained on."""
-        return Split.read(self.folder / "world" / "judge")
-
-    @cached_property
-    def val(self) -> Split:
-        """People that nothing is trained on, for the figures in the model card."""
-        return Split.read(self.folder / "world" / "val")
+    def encoder_world(self) -> World:
+        """What its encoders and the judges learn to read."""
+        return self.world if self.config.encoder_world == self.config.world else World(self.folder / "encoder_world")
 
 
 def _landmarks(run: Run) -> Stage:
     morphable = write_morphable(find_head_file(), run.weights / "landmarks" / MORPHABLE_NAME)
-    return LandmarkStage(run.config.landmarks, run.train, run.val, morphable, run.weights, run.device)
+    return LandmarkStage(run.config.landmarks, *run.encoder_world.learnt, morphable, run.weights, run.device)
+
+
+def _face(run: Run) -> Stage:
+    return FaceStage(run.config.face, *run.encoder_world.learnt, run.weights, run.device, "face_encoder")
+
+
+def _judge_face(run: Run) -> Stage:
+    return FaceStage(run.config.judge_face, *run.encoder_world.judged, run.weights, run.device, "judge_face")
 
 
 #: Name -> how the stage is made. Order matters: later ones read what earlier ones exported.
 STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
-    "vae": lambda r: VaeStage(r.config.vae, r.train, r.val, r.weights, r.device),
-    "clip": lambda r: ClipStage(r.config.clip, r.train, r.val, r.weights, r.device, judge=False),
-    "face": lambda r: FaceStage(r.config.face, r.train, r.val, r.weights, r.device, "face_encoder"),
+    "vae": lambda r: VaeStage(r.config.vae, *r.world.learnt, r.weights, r.device),
+    "clip": lambda r: ClipStage(r.config.clip, *r.encoder_world.learnt, r.weights, r.device, judge=False),
+    "face": _face,
     "landmarks": _landmarks,
-    "decoder": lambda r: DecoderStage(r.config.decoder, r.train, r.val, r.weights, r.device),
-    "unet": lambda r: UnetStage(r.config.unet, r.train, r.val, r.weights, r.device),
-    "adapter": lambda r: AdapterStage(r.config.adapter, r.train, r.val, r.weights, r.device, r.config.seed),
-    "judge_face": lambda r: FaceStage(r.config.judge_face, r.judge, r.val, r.weights, r.device, "judge_face"),
-    "judge_clip": lambda r: ClipStage(r.config.judge_clip, r.judge, r.val, r.weights, r.device, judge=True),
+    "decoder": lambda r: DecoderStage(r.config.decoder, *r.world.learnt, r.weights, r.device),
+    "unet": lambda r: UnetStage(r.config.unet, *r.world.learnt, r.weights, r.device),
+    "adapter": lambda r: AdapterStage(r.config.adapter, *r.world.learnt, r.weights, r.device, r.config.seed),
+    "judge_face": _judge_face,
+    "judge_clip": lambda r: ClipStage(r.config.judge_clip, *r.encoder_world.judged, r.weights, r.device, judge=True),
 }
 
 
@@ -92,7 +116,7 @@ def train_mini(
     """Render what is missing, then train stages; each goes on where it stopped.
 
     Args:
-        output: folder for renders (``world/``), states (``state/``) and weights (``mini/``).
+        output: folder for renders (``world/``, ``encoder_world/``), states (``state/``) and weights (``mini/``).
         stages: names out of :data:`STAGES`; None for all.
         preset: ``cpu`` or ``gpu``.
         minutes: budget of each stage in this call; None until its steps are done.
@@ -110,7 +134,7 @@ def train_mini(
         raise UsageError(f"unknown stage {sorted(unknown)[0]!r}: use {', '.join(STAGES)}")
     config = mini_config(preset, {**(overrides or {}), "seed": seed})
     run = Run(Path(output), config, choose_device(device, mps=False))
-    render_world(run.folder, config)
+    render_worlds(run)
     reports = {}
     for name in STAGES:
         if stages and name not in stages:
@@ -138,14 +162,14 @@ def train_mini(
     return reports
 
 
-def render_world(folder: Path, config: MiniConfig) -> None:
-    """The three splits of the world below ``folder/world``; finished shards are kept."""
-    world = config.world
+def render_worlds(run: Run) -> None:
+    """The splits that are missing below the run's folder; finished shards are kept."""
     workers = os.cpu_count() or 1
-    people = {s: getattr(world, f"{s}_people") for s in ("train", "judge", "val")}
-    for split, count in people.items():
-        where = (folder / "world", split, count, world.images_per_person, workers)
-        render_split(*where, seed=world.seed, preset=world.preset, size=world.size)
+    for world, config in ((run.world, run.config.world), (run.encoder_world, run.config.encoder_world)):
+        for split in ("train", "judge", "val"):
+            if people := getattr(config, f"{split}_people"):
+                where = (world.folder, split, people, config.images_per_person, workers)
+                render_split(*where, seed=config.seed, preset=config.preset, size=config.size)
 
 
 def finished(run: Run, name: str, config: StageConfig) -> int:
@@ -164,7 +188,8 @@ def record(run: Run, preset: str, report: Report) -> None:
     path = run.weights / "training.json"
     content = json.loads(path.read_text()) if path.exists() else {"stages": {}}
     config = run.config.model_dump(mode="json")
-    content |= {"preset": preset, "seed": run.config.seed, "world": config["world"]}
+    worlds = {name: config[name] for name in ("world", "encoder_world")}
+    content |= {"preset": preset, "seed": run.config.seed, **worlds}
     about = {"machine": machine(str(run.device)), "date": today(), "config": config[report.stage]}
     before, kept = content["stages"].get(report.stage, {}), ["note"]
     if not report.losses:

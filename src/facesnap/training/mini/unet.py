@@ -15,8 +15,7 @@ from facesnap.training.losses import diffusion_loss, draw_timesteps
 from facesnap.training.mini.base import (
     down_block_types,
     encode_captions,
-    encode_latents,
-    load_vae,
+    latents_of,
     plain_attention,
     schedule,
 )
@@ -29,10 +28,9 @@ class UnetStage(Stage):
 
     def __init__(self, config: UnetConfig, train: Split, check: Split, out: Path, device: torch.device) -> None:
         self.config, self.out, self.device = config, out, device
-        vae = load_vae(out, device)
-        self.latents = encode_latents(vae, train.world.images, device)
+        self.latents = latents_of(train, out, device, out.parent / "state")
         self.texts = encode_captions(out, train, device)
-        self.check_latents = encode_latents(vae, check.world.images[:256], device)
+        self.check_latents = latents_of(check, out, device)
         self.check_texts = encode_captions(out, check, device)
         self.schedule = schedule()
         self.unet = build_unet(config, self.latents.shape, self.texts.states.shape[-1])

@@ -27,6 +27,7 @@ class VaeStage(Stage):
             block_out_channels=config.block_out_channels,
             latent_channels=config.latent_channels,
             sample_size=train.world.images.shape[1],
+            patch_size=config.patch_size,
         )
         self.modules = nn.ModuleDict({"vae": self.vae})
 
