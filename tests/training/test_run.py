@@ -33,8 +33,7 @@ class Line(Stage):
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two real, very small stages under the names of mini's, and no renders."""
-    monkeypatch.setattr(run, "render_worlds", lambda *_: None)
+    """Two real, very small stages under the names of mini's."""
     monkeypatch.setattr(run, "STAGES", {"vae": lambda _: Line(), "decoder": lambda _: Line()})
 
 
@@ -123,9 +122,28 @@ def test_a_piece_without_a_step_keeps_the_losses_and_any_piece_the_note(stages: 
 def test_an_unknown_device_is_refused_before_anything_is_rendered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "render_worlds", lambda *_: pytest.fail("rendered"))
+    monkeypatch.setattr(run, "render_split", lambda *_: pytest.fail("rendered"))
     with pytest.raises(UsageError, match="unknown device 'gpu'"):
         run.train_mini(tmp_path, device="gpu")
+
+
+def test_a_split_is_rendered_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(run, "render_split", lambda *request: asked.append(request) or tmp_path)
+    monkeypatch.setattr(run.Split, "read", lambda folder: folder)
+    config = run.mini_config("cpu", {"world.train_people": 7, "world.seed": 3, "encoder_world.judge_people": 4})
+    worlds = run.Run(tmp_path, config, torch.device("cpu"))
+    assert worlds.world.learnt == (tmp_path, tmp_path)
+    assert [request[:4] for request in asked] == [
+        (tmp_path / "world", "train", 7, 8),
+        (tmp_path / "world", "val", 100, 8),
+    ]
+    assert asked[0][5:] == (3, "cpu", 256)
+    asked.clear()
+    assert worlds.encoder_world.judged
+    assert asked[0][:3] == (tmp_path / "encoder_world", "judge", 4)
+    same = run.Run(tmp_path, run.mini_config("gpu"), torch.device("cpu"))
+    assert same.encoder_world is same.world
 
 
 def test_unknown_stage_is_named(tmp_path: Path) -> None:

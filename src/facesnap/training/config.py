@@ -14,13 +14,17 @@ class _Strict(BaseModel):
 
 
 class StageConfig(_Strict):
-    """What every stage has. ``steps`` ends the schedule (0: no such stage); ``--minutes`` cuts a run into pieces."""
+    """What every stage has. ``steps`` ends the schedule (0: no such stage); ``--minutes`` cuts a run into pieces.
+
+    ``muon``: train layers by :class:`facesnap.training.muon.Muon`; False: everything by AdamW.
+    """
 
     steps: int = 1000
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
+    muon: bool = True
     warmup: int = 100
     decay_fraction: float = 0.3
     clip: float = 1.0
@@ -42,14 +46,18 @@ class WorldConfig(_Strict):
 
 
 class VaeConfig(StageConfig):
-    """``patch_size``: pixels folded into channels. ``kl_weight`` keeps latents near N(0, 1), at no cost."""
+    """``patch_size``: pixels folded into channels. ``kl_weight`` keeps latents near N(0, 1), at no cost.
 
-    patch_size: int = 2
-    block_out_channels: tuple[int, ...] = (12, 32, 64, 96)
-    latent_channels: int = 8
-    crop: int = 96
+    ``face_weight``: how much more a pixel at an eye, the nose or the mouth counts.
+    """
+
+    patch_size: int = 4
+    block_out_channels: tuple[int, ...] = (12, 48, 64, 80, 96)
+    latent_channels: int = 16
+    crop: int = 128
     kl_weight: float = 1e-4
     gradient_weight: float = 0.5
+    face_weight: float = 4.0
 
 
 class DecoderConfig(StageConfig):
@@ -128,6 +136,12 @@ class AdapterConfig(StageConfig):
     views: int = 2
 
 
+class AttributeConfig(StageConfig):
+    """The judge of attributes; side of its pictures in pixels."""
+
+    image_size: int = 128
+
+
 class MiniConfig(_Strict):
     """Every stage of ``facesnap mini train``.
 
@@ -147,13 +161,14 @@ class MiniConfig(_Strict):
     adapter: AdapterConfig = AdapterConfig()
     judge_face: FaceConfig = FaceConfig(architecture="PatchFaceNet")
     judge_clip: ClipConfig = ClipConfig()
+    judge_attributes: AttributeConfig = AttributeConfig()
 
 
 _GPU_WORLD = {"preset": "full", "train_people": 5000, "judge_people": 1000, "images_per_person": 12}
 #: Steps chosen so that each stage fits its share of about 8 hours on 2 cores, or of an hour on one card.
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "cpu": {
-        "vae": {"steps": 5400, "batch_size": 16, "learning_rate": 2e-3},
+        "vae": {"steps": 12000, "batch_size": 16, "learning_rate": 3e-3},
         "clip": {"steps": 1000, "batch_size": 128},
         "face": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
@@ -162,6 +177,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 1500, "batch_size": 64},
         "judge_clip": {"steps": 700, "batch_size": 128, "patch_size": 16, "image_size": 128, "image_width": 128},
+        "judge_attributes": {"steps": 0, "batch_size": 64, "learning_rate": 2e-3},
     },
     "gpu": {
         "world": _GPU_WORLD,
@@ -175,6 +191,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "adapter": {"steps": 20000, "batch_size": 128, "id_batch": 32, "learning_rate": 5e-4},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 5000, "batch_size": 256},
         "judge_clip": {"steps": 4000, "batch_size": 512, "patch_size": 16, "image_size": 128, "image_width": 128},
+        "judge_attributes": {"steps": 5000, "batch_size": 256, "learning_rate": 2e-3},
     },
 }
 

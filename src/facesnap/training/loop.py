@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from facesnap.core.errors import FaceSnapError
 from facesnap.training.config import StageConfig
+from facesnap.training.muon import Muon, parameter_groups
 from facesnap.training.state import Ema, TrainState
 
 #: Seconds between two checkpoints.
@@ -135,11 +136,8 @@ def train(
 
 
 def _state(stage: Stage, config: StageConfig, seed: int) -> TrainState:
-    parameters = [p for p in stage.modules.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1]
-    rest = [p for p in parameters if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, foreach=True)
+    groups = parameter_groups(stage.modules, config.weight_decay, config.muon)
+    optimizer = Muon(groups, lr=config.learning_rate, betas=config.betas, foreach=True)
     generator = torch.Generator().manual_seed(seed)
     return TrainState(stage.modules, optimizer, Ema(stage.modules, config.ema_decay), generator)
 

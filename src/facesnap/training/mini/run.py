@@ -16,9 +16,10 @@ from facesnap.core.errors import UsageError
 from facesnap.core.machine import choose_device, machine, today
 from facesnap.core.weights import write_json
 from facesnap.landmarks.morphable import MORPHABLE_NAME, write_morphable
-from facesnap.training.config import MiniConfig, StageConfig, mini_config
+from facesnap.training.config import MiniConfig, StageConfig, WorldConfig, mini_config
 from facesnap.training.loop import Report, Stage, train
 from facesnap.training.mini.adapter import AdapterStage
+from facesnap.training.mini.attributes import AttributeStage
 from facesnap.training.mini.card import write_card
 from facesnap.training.mini.clip import ClipStage
 from facesnap.training.mini.data import Split
@@ -33,23 +34,30 @@ from facesnap.world.facekit.head import find_head_file
 
 @dataclass(frozen=True)
 class World:
-    """The splits of one set of renders, read on first use."""
+    """The splits of one set of renders; what is missing of one is rendered when it is first asked for."""
 
     folder: Path
+    config: WorldConfig
 
     @cached_property
     def learnt(self) -> tuple[Split, Split]:
         """People that condition and train the model, and people that nothing is trained on, for the model card."""
-        return Split.read(self.folder / "train"), self._unseen
+        return self._split("train", self.config.train_people), self._unseen
 
     @cached_property
     def judged(self) -> tuple[Split, Split]:
         """People that only the judges are trained on, and those that nothing is trained on."""
-        return Split.read(self.folder / "judge"), self._unseen
+        return self._split("judge", self.config.judge_people), self._unseen
 
     @cached_property
     def _unseen(self) -> Split:
-        return Split.read(self.folder / "val")
+        return self._split("val", self.config.val_people)
+
+    def _split(self, name: str, people: int) -> Split:
+        c, workers = self.config, os.cpu_count() or 1
+        return Split.read(
+            render_split(self.folder, name, people, c.images_per_person, workers, c.seed, c.preset, c.size)
+        )
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,13 @@ class Run:
     @cached_property
     def world(self) -> World:
         """What mini learns to draw."""
-        return World(self.folder / "world")
+        return World(self.folder / "world", self.config.world)
 
     @cached_property
     def encoder_world(self) -> World:
-        """What its encoders and the judges learn to read."""
-        return self.world if self.config.encoder_world == self.config.world else World(self.folder / "encoder_world")
+        """What its VAE, its encoders and the judges learn to read."""
+        config = self.config.encoder_world
+        return self.world if config == self.config.world else World(self.folder / "encoder_world", config)
 
 
 def _landmarks(run: Run) -> Stage:
@@ -91,7 +100,7 @@ def _judge_face(run: Run) -> Stage:
 
 #: Name -> how the stage is made. Order matters: later ones read what earlier ones exported.
 STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
-    "vae": lambda r: VaeStage(r.config.vae, *r.world.learnt, r.weights, r.device),
+    "vae": lambda r: VaeStage(r.config.vae, *r.encoder_world.learnt, r.weights, r.device),
     "clip": lambda r: ClipStage(r.config.clip, *r.encoder_world.learnt, r.weights, r.device, judge=False),
     "face": _face,
     "landmarks": _landmarks,
@@ -100,6 +109,9 @@ STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
     "adapter": lambda r: AdapterStage(r.config.adapter, *r.world.learnt, r.weights, r.device, r.config.seed),
     "judge_face": _judge_face,
     "judge_clip": lambda r: ClipStage(r.config.judge_clip, *r.encoder_world.judged, r.weights, r.device, judge=True),
+    "judge_attributes": lambda r: AttributeStage(
+        r.config.judge_attributes, *r.encoder_world.judged, r.weights, r.device
+    ),
 }
 
 
@@ -113,7 +125,7 @@ def train_mini(
     overrides: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, Report]:
-    """Render what is missing, then train stages; each goes on where it stopped.
+    """Train stages, rendering first what they need; each goes on where it stopped.
 
     Args:
         output: folder for renders (``world/``, ``encoder_world/``), states (``state/``) and weights (``mini/``).
@@ -134,7 +146,6 @@ def train_mini(
         raise UsageError(f"unknown stage {sorted(unknown)[0]!r}: use {', '.join(STAGES)}")
     config = mini_config(preset, {**(overrides or {}), "seed": seed})
     run = Run(Path(output), config, choose_device(device, mps=False))
-    render_worlds(run)
     reports = {}
     for name in STAGES:
         if stages and name not in stages:
@@ -160,16 +171,6 @@ def train_mini(
         if report.stopped:  # not before the record, which must describe the weights just exported
             raise KeyboardInterrupt
     return reports
-
-
-def render_worlds(run: Run) -> None:
-    """The splits that are missing below the run's folder; finished shards are kept."""
-    workers = os.cpu_count() or 1
-    for world, config in ((run.world, run.config.world), (run.encoder_world, run.config.encoder_world)):
-        for split in ("train", "judge", "val"):
-            if people := getattr(config, f"{split}_people"):
-                where = (world.folder, split, people, config.images_per_person, workers)
-                render_split(*where, seed=config.seed, preset=config.preset, size=config.size)
 
 
 def finished(run: Run, name: str, config: StageConfig) -> int:
