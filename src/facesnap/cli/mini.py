@@ -41,7 +41,7 @@ def train(
     """Train the stages of mini. Each can be stopped and taken up again."""
     overrides = dict(_setting(word) for word in settings or [])
     console.check_folder(output)
-    rendered = any((output / "world").rglob("*.tar"))  # elsewhere, perhaps, where OpenGL is
+    rendered = any(output.glob("*world/*/*.tar"))  # elsewhere, perhaps, where OpenGL is
     modules = {"pydantic": "train", "webdataset": "train"}
     require_all(modules if rendered else {**modules, "moderngl": "world"})
     from facesnap.training.mini import train_mini

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from facesnap.core.weights import load_module, sha256_12
-from facesnap.faces.networks import Residual
+from facesnap.faces.networks import Residual, halving_stem
 
 
 class AttributeNet(nn.Module):
@@ -31,9 +31,7 @@ class AttributeNet(nn.Module):
         defaults = {"size": 128, "channels": [32, 64, 96, 128, 192]}
         self.config: dict[str, Any] = {**defaults, **config, "architecture": "AttributeNet"}
         channels: list[int] = self.config["channels"]
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels[0]), nn.SiLU()
-        )
+        self.stem = halving_stem(channels[0])
         self.stages = nn.Sequential(*(Residual(a, b, 2) for a, b in pairwise(channels)))
         side = self.config["size"] // 2 ** len(channels)
         # Places matter: clothes are below, hair above. So one hidden layer sees the whole grid, not its mean.

@@ -65,6 +65,13 @@ class Residual(nn.Module):
         return functional.silu(self.body(x) + self.skip(x))
 
 
+def halving_stem(channels: int) -> nn.Sequential:
+    """The first layer of a residual network: (B, 3, S, S) -> (B, channels, S / 2, S / 2)."""
+    return nn.Sequential(
+        nn.Conv2d(3, channels, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels), nn.SiLU()
+    )
+
+
 class FaceNet(nn.Module):
     """mini's E_f: a small residual network. Input (B, 3, 112, 112) RGB in [0, 1], output (B, D) unit vectors.
 
@@ -76,9 +83,7 @@ class FaceNet(nn.Module):
         defaults = {"dim": 256, "channels": [32, 64, 128, 192], "blocks": [1, 2, 2, 1]}
         self.config: dict[str, Any] = {**defaults, **(config or {}), "architecture": "FaceNet"}
         channels: list[int] = self.config["channels"]
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, channels[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(channels[0]), nn.SiLU()
-        )
+        self.stem = halving_stem(channels[0])
         layers: list[nn.Module] = []
         inputs, side = channels[0], INPUT_SIZE // 2
         for outputs, count in zip(channels, self.config["blocks"], strict=True):

@@ -145,8 +145,8 @@ class AttributeConfig(StageConfig):
 class MiniConfig(_Strict):
     """Every stage of ``facesnap mini train``.
 
-    ``world``: what mini learns to draw. ``encoder_world``: what its encoders and the judges learn to read; wider in
-    pose and framing, so that they hold beyond what is drawn.
+    ``world``: what mini learns to draw. ``encoder_world``: what its VAE, its encoders and the judges learn to read;
+    wider in pose and framing, so that they hold beyond what is drawn.
     """
 
     seed: int = 0

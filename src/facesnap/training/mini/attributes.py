@@ -17,6 +17,7 @@ from facesnap.training.augment import photograph
 from facesnap.training.config import AttributeConfig
 from facesnap.training.loop import Stage
 from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor
+from facesnap.world.captions import COLOURLESS
 
 #: Labels that prompts name and pictures show. The head's turn is measured in degrees, skin by the likeness.
 JUDGED: Final = (
@@ -25,8 +26,7 @@ JUDGED: Final = (
 )
 #: Share of pictures that are augmented as photographs; generated ones are a little soft and off in colour.
 PHOTOGRAPHS: Final = 0.3
-#: Styles without colours: nobody could tell those of hair and clothes.
-GREY: Final = ("pencil", "black and white", "old photograph")
+#: Nobody could tell these in a style without colours.
 COLOURS: Final = ("hair_colour", "clothes_colour")
 IGNORED: Final = -100
 
@@ -72,7 +72,7 @@ class AttributeStage(Stage):
         for name, values in self.values.items():
             place = {value: i for i, value in enumerate(values)}
             codes = [
-                IGNORED if name in COLOURS and a["style"] in GREY else place.get(str(a[name]), IGNORED)
+                IGNORED if name in COLOURS and a["style"] in COLOURLESS else place.get(str(a[name]), IGNORED)
                 for a in split.world.attributes
             ]
             found[name] = torch.tensor(codes)

@@ -19,8 +19,8 @@ and for measurements, not for likenesses of real people.
 Licence of the weights: Apache-2.0. The world's head shapes come from ICT-FaceKit (MIT, USC ICT Vision and Graphics
 Lab).
 
-Made by `facesnap mini train --preset {preset} --seed {seed}`, every stage resumable. VAE, UNet and adapter learnt from
-{drawn}, the encoders from {read}; the judges from {judge_people} other people.
+Made by `facesnap mini train --preset {preset} --seed {seed}`, every stage resumable. UNet and adapter learnt from
+{drawn}, VAE and encoders from {read}; the judges from {judge_people} other people.
 People of the splits train, judge, val and test never overlap.
 
 The settings of every stage are in [training.json](training.json).

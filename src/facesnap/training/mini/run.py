@@ -104,7 +104,7 @@ STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
     "clip": lambda r: ClipStage(r.config.clip, *r.encoder_world.learnt, r.weights, r.device, judge=False),
     "face": _face,
     "landmarks": _landmarks,
-    "decoder": lambda r: DecoderStage(r.config.decoder, *r.world.learnt, r.weights, r.device),
+    "decoder": lambda r: DecoderStage(r.config.decoder, *r.encoder_world.learnt, r.weights, r.device),
     "unet": lambda r: UnetStage(r.config.unet, *r.world.learnt, r.weights, r.device),
     "adapter": lambda r: AdapterStage(r.config.adapter, *r.world.learnt, r.weights, r.device, r.config.seed),
     "judge_face": _judge_face,
