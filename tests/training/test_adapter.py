@@ -26,7 +26,7 @@ def gradients(module: nn.Module) -> float:
 
 @pytest.mark.parametrize("part", ["diff", "id", "loss"])
 def test_gradients_of_both_losses_reach_mixer_and_ffrnet(stage: AdapterStage, part: str) -> None:
-    losses = stage.loss(torch.Generator().manual_seed(0))
+    losses = stage.loss(stage.draw(np.random.default_rng(0)))
     losses[part].backward()
     assert gradients(stage.mixer) > 0
     assert gradients(stage.ffrnet) > 0
@@ -35,14 +35,14 @@ def test_gradients_of_both_losses_reach_mixer_and_ffrnet(stage: AdapterStage, pa
 
 
 def test_total_is_the_weighted_sum(stage: AdapterStage) -> None:
-    losses = stage.loss(torch.Generator().manual_seed(0))
+    losses = stage.loss(stage.draw(np.random.default_rng(0)))
     expected = losses["diff"] + stage.config.lambda_id * losses["id"]
     torch.testing.assert_close(losses["loss"], expected)
 
 
 def test_a_closed_gate_leaves_the_diffusion_loss_alone(stage: AdapterStage) -> None:
     stage.config = stage.config.model_copy(update={"id_timestep": 0.0})
-    losses = stage.loss(torch.Generator().manual_seed(0))
+    losses = stage.loss(stage.draw(np.random.default_rng(0)))
     assert "id" not in losses
     assert torch.equal(losses["loss"], losses["diff"])
 
@@ -50,7 +50,7 @@ def test_a_closed_gate_leaves_the_diffusion_loss_alone(stage: AdapterStage) -> N
 def test_the_noisiest_timesteps_are_trained_for_sampling_starts_there(stage: AdapterStage) -> None:
     stage.config = stage.config.model_copy(update={"lambda_id": 0.0})
     stage.schedule = NoiseSchedule(stage.schedule.alpha[-1:], stage.schedule.sigma[-1:])  # pure noise only
-    stage.loss(torch.Generator().manual_seed(0))["loss"].backward()
+    stage.loss(stage.draw(np.random.default_rng(0)))["loss"].backward()
     assert gradients(stage.ffrnet) > 0
 
 
@@ -73,11 +73,11 @@ def test_crops_beyond_the_render_are_black_or_texture(tiny_run: Any) -> None:
 
 def test_blank_maps_and_a_silenced_mixer_change_the_outcome(stage: AdapterStage) -> None:
     with torch.no_grad():
-        usual = float(stage.loss(torch.Generator().manual_seed(0))["diff"])
+        usual = float(stage.loss(stage.draw(np.random.default_rng(0)))["diff"])
         stage.mixer.cross_attention.out_proj.weight.zero_()
-        silenced = float(stage.loss(torch.Generator().manual_seed(0))["diff"])
+        silenced = float(stage.loss(stage.draw(np.random.default_rng(0)))["diff"])
         stage.config = stage.config.model_copy(update={"landmark_dropout": 1.0})
-        blank = float(stage.loss(torch.Generator().manual_seed(0))["diff"])
+        blank = float(stage.loss(stage.draw(np.random.default_rng(0)))["diff"])
     assert len({usual, silenced, blank}) == 3
 
 

@@ -7,11 +7,13 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from facesnap.core.errors import UsageError
+from facesnap.training.batches import Batch
 from facesnap.training.loop import Stage
 from facesnap.training.mini import run
 from facesnap.training.mini.card import write_card
@@ -23,8 +25,11 @@ class Line(Stage):
     def __init__(self) -> None:
         self.modules = nn.ModuleDict({"line": nn.Linear(1, 1)})
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        x = torch.rand(8, 1, generator=generator)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        return {"x": torch.from_numpy(rng.random((8, 1), dtype=np.float32))}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        x = batch["x"]
         return {"loss": (self.modules["line"](x) - 3 * x).pow(2).mean()}
 
     def export(self, about: Mapping[str, str]) -> dict[str, float]:
@@ -82,9 +87,9 @@ def test_a_signal_ends_the_run_once_the_card_fits_the_weights(
     exported: list[str] = []
 
     class Stopped(Line):
-        def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
             signal.raise_signal(signal.SIGTERM)
-            return super().loss(generator)
+            return super().loss(batch)
 
         def export(self, about: Mapping[str, str]) -> dict[str, float]:
             exported.append(about["step"])

@@ -91,7 +91,7 @@ def test_decoder_stage_sharpens_without_touching_the_latents(tiny_run: Any, tmp_
         shutil.copytree(tiny_run.weights / part, tmp_path / part)
     config = DecoderConfig(steps=2, batch_size=2, bf16=False, warmup=1)
     stage = DecoderStage(config, tiny_run.train, tiny_run.train, tmp_path, tiny_run.device)
-    losses = stage.loss(torch.Generator().manual_seed(0))
+    losses = stage.loss(stage.draw(np.random.default_rng(0)))
     losses["fool"].backward(retain_graph=True)
     assert all(p.grad is None for p in stage.critic.parameters())  # fooling the critic doesn't weaken it
     losses["critic"].backward()

@@ -1,14 +1,17 @@
 """A run that is cut and resumed is the run that was never cut, bit for bit."""
 
+import multiprocessing
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from facesnap.core.errors import FaceSnapError, InputError
+from facesnap.training.batches import Batch
 from facesnap.training.config import StageConfig
 from facesnap.training.loop import Stage, learning_rate, train
 
@@ -24,9 +27,12 @@ class Line(Stage):
         self.exported: dict[str, Tensor] = {}
         self.calls, self.poison_at = 0, poison_at
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
+    def draw(self, rng: np.random.Generator) -> Batch:
+        return {"x": torch.from_numpy(rng.standard_normal((4, 1), dtype=np.float32))}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         self.calls += 1
-        x = torch.randn(4, 1, generator=generator)
+        x = batch["x"]
         loss = (self.modules["net"](x) - 2 * x).pow(2).mean()
         return {"loss": loss * float("nan") if self.calls == self.poison_at else loss}
 
@@ -35,9 +41,9 @@ class Line(Stage):
         return {}
 
 
-def run(stage: Line, folder: Path, minutes: float | None = None, config: StageConfig = CONFIG):
-    device = torch.device("cpu")
-    return train("line", stage, config, folder, seed=3, minutes=minutes, device=device, say=lambda _: None)
+def run(stage: Line, folder: Path, minutes: float | None = None, config: StageConfig = CONFIG, workers: int = 0):
+    given = {"seed": 3, "minutes": minutes, "device": torch.device("cpu"), "workers": workers}
+    return train("line", stage, config, folder, say=lambda _: None, **given)
 
 
 def test_resumed_run_equals_an_uncut_one(tmp_path: Path) -> None:
@@ -66,6 +72,18 @@ def test_stopping_in_the_middle_changes_nothing(tmp_path: Path, monkeypatch: pyt
     run(late, tmp_path / "cut")
     for name, value in whole.exported.items():
         assert torch.equal(value, late.exported[name]), name
+
+
+def test_other_processes_make_the_same_batches_and_end_with_the_run(tmp_path: Path) -> None:
+    alone, helped, cut = Line(), Line(), Line()
+    run(alone, tmp_path / "alone")
+    assert run(helped, tmp_path / "helped", workers=2).finished
+    run(cut, tmp_path / "cut", minutes=0.0, workers=2)
+    run(cut, tmp_path / "cut", workers=1)
+    for name, value in alone.exported.items():
+        assert torch.equal(value, helped.exported[name]), name
+        assert torch.equal(value, cut.exported[name]), name
+    assert not multiprocessing.active_children()
 
 
 def test_export_uses_the_average_not_the_last_step(tmp_path: Path) -> None:
@@ -98,10 +116,10 @@ def test_learning_rate_warms_up_and_decays() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_piece_with_everything_saved(tmp_path: Path, number: signal.Signals) -> None:
     class Stopped(Line):
-        def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
+        def loss(self, batch: Batch) -> dict[str, Tensor]:
             if self.calls == 4:
                 signal.raise_signal(number)
-            return super().loss(generator)
+            return super().loss(batch)
 
     whole, stage, resumed = Line(), Stopped(), Line()
     handler = signal.getsignal(number)

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from facesnap.core.errors import FaceSnapError
+from facesnap.training.batches import Batch, batches, sensible_workers
 from facesnap.training.config import StageConfig
 from facesnap.training.muon import Muon, parameter_groups
 from facesnap.training.state import Ema, TrainState
@@ -30,8 +32,15 @@ class Stage(ABC):
     modules: nn.ModuleDict
 
     @abstractmethod
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw a batch with ``generator`` and return scalars; ``loss`` is minimised, the others are logged."""
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Tensors (on the CPU) of a step: all that is random about it, and nothing that a network says.
+
+        May run in another process, ahead of time.
+        """
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalars of a drawn batch, which is on the device; ``loss`` is minimised, the others are logged."""
 
     @abstractmethod
     def export(self, about: Mapping[str, str]) -> dict[str, float]:
@@ -98,17 +107,20 @@ def train(
     minutes: float | None,
     device: torch.device,
     say: Callable[[str], None],
+    workers: int | None = None,
 ) -> Report:
     """Train a stage until its steps are done or ``minutes`` are over, resuming from ``folder`` if it was begun.
 
     Always leaves a checkpoint, and exports the averaged weights (so that what exists can be used at any time).
     SIGTERM and Ctrl-C end it like a budget; the report says so (``stopped``), and the caller should stop, too.
+    ``workers``: processes that make batches; None: as many as the device needs. The outcome doesn't depend on it.
 
     Raises:
         FaceSnapError: the loss became NaN or infinite; the last good checkpoint stays.
     """
     stage.modules.to(device).train()
-    state = _state(stage, config, seed)
+    state = _state(stage, config)
+    workers = sensible_workers(device) if workers is None else workers
     checkpoint = folder / f"{name}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
@@ -118,8 +130,9 @@ def train(
     before, saved = state.seconds, begun
     deadline = begun + 60.0 * minutes if minutes is not None else float("inf")
     with _StopSignal() as stop:
+        drawn = batches(stage, seed, state.step, config.steps, workers)
         while state.step < config.steps and time.monotonic() < deadline and not stop.asked:
-            losses = _step(stage, state, config, device)
+            losses = _step(stage, state, config, next(drawn), device)
             state.seconds = before + time.monotonic() - begun
             log.add(state, losses, first, begun)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -135,19 +148,19 @@ def train(
     return Report(name, state.step, config.steps, *times, log.recent(), figures, stopped=stop.asked)
 
 
-def _state(stage: Stage, config: StageConfig, seed: int) -> TrainState:
+def _state(stage: Stage, config: StageConfig) -> TrainState:
     groups = parameter_groups(stage.modules, config.weight_decay, config.muon)
     optimizer = Muon(groups, lr=config.learning_rate, betas=config.betas, foreach=True)
-    generator = torch.Generator().manual_seed(seed)
-    return TrainState(stage.modules, optimizer, Ema(stage.modules, config.ema_decay), generator)
+    return TrainState(stage.modules, optimizer, Ema(stage.modules, config.ema_decay))
 
 
-def _step(stage: Stage, state: TrainState, config: StageConfig, device: torch.device) -> dict[str, float]:
+def _step(stage: Stage, state: TrainState, config: StageConfig, batch: Batch, device: torch.device) -> dict[str, float]:
     rate = learning_rate(config, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
+    batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
     with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
-        losses = stage.loss(state.generator)
+        losses = stage.loss(batch)
     values = {k: float(v.detach()) for k, v in losses.items()}
     if not torch.isfinite(losses["loss"]):
         raise FaceSnapError(f"the loss became {values['loss']} at step {state.step}: {values}; lower the learning rate")

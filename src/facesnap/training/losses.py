@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -78,13 +79,13 @@ def diffusion_loss(
     return losses
 
 
-def draw_timesteps(count: int, total: int, generator: torch.Generator) -> Tensor:
+def draw_timesteps(count: int, total: int, rng: np.random.Generator) -> Tensor:
     """(count,) timesteps in [0, total), one from each of ``count`` even strata, shuffled.
 
     A batch's loss then says the same from step to step, and its gradient is less noisy.
     """
-    strata = torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
-    return (strata / count * total).long().clamp_max(total - 1)  # rounding can reach total
+    strata = (rng.permutation(count) + rng.random(count)) / count
+    return torch.from_numpy(np.minimum((strata * total).astype(np.int64), total - 1))
 
 
 def identity_loss(embedding: Tensor, reference: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from facesnap.core.errors import InputError
 from facesnap.core.images import write_atomic
 
-FORMAT = "facesnap-train-state-1"
+FORMAT = "facesnap-train-state-2"
 
 
 class Ema:
@@ -50,7 +50,6 @@ class TrainState:
     modules: nn.ModuleDict
     optimizer: torch.optim.Optimizer
     ema: Ema
-    generator: torch.Generator
     step: int = 0
     seconds: float = 0.0
 
@@ -60,7 +59,6 @@ class TrainState:
         tensors |= {f"ema.{k}": v.cpu() for k, v in self.ema.values.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v).cpu() for k, v in slots.items()}
-        tensors["rng"] = self.generator.get_state()
         about = {"format": FORMAT, "state": json.dumps({"step": self.step, "seconds": self.seconds})}
         write_atomic(path, save({k: v.contiguous() for k, v in tensors.items()}, about))
 
@@ -79,7 +77,6 @@ class TrainState:
         for name, value in _below(tensors, "ema.").items():
             self.ema.values[name].copy_(value)
         self._load_optimizer(_below(tensors, "optimizer."))
-        self.generator.set_state(tensors["rng"])
 
     def _load_optimizer(self, slots: Mapping[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}

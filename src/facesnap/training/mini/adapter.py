@@ -18,11 +18,12 @@ from facesnap.models.checkpoint import AdapterConfig as AdapterManifest
 from facesnap.models.checkpoint import save_adapter
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
+from facesnap.training.batches import Batch
 from facesnap.training.config import AdapterConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import crop_by, diffusion_loss, draw_timesteps, identity_gate, identity_loss
 from facesnap.training.mini.base import down_block_types, freeze, load_vae, plain_attention, schedule
-from facesnap.training.mini.data import Split, draw_rows, generator_for
+from facesnap.training.mini.data import Split, draw_noise, draw_rows
 from facesnap.training.mini.pairs import Pairs
 
 #: What ``facesnap generate`` uses unless told otherwise, by diffusers' names.
@@ -64,36 +65,43 @@ class AdapterStage(Stage):
         self.ffrnet.requires_grad_(True)
         self.modules = nn.ModuleDict({"ffrnet": self.ffrnet, "mixer": self.mixer})
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """L_total on a batch of pairs."""
-        return self._losses(self.pairs, self.config, self.config.batch_size, generator)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Pairs of pictures of one person: features of one, all else of the other."""
+        return self._drawn(self.pairs, self.config, self.config.batch_size, rng)
 
-    def _losses(
-        self, pairs: Pairs, config: AdapterConfig, batch_size: int, generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        rng = generator_for(generator)
-        targets = draw_rows(len(pairs.split), batch_size, rng)
+    def _drawn(self, pairs: Pairs, config: AdapterConfig, count: int, rng: np.random.Generator) -> Batch:
+        targets = draw_rows(len(pairs.split), count, rng)
         references = pairs.references(targets, rng)
-        f_id, f_clip = (f.to(self.device) for f in pairs.drawn_features(references, rng))
-        drop = torch.from_numpy(rng.random(len(targets)) < config.token_dropout).to(self.device)
-        tokens = self.mixer(f_id, f_clip, drop=drop)
-        maps = pairs.maps(targets, rng, config.landmark_jitter, config.landmark_dropout).to(self.device)
-        states = _states(pairs, targets, drop.cpu(), rng, config.text_dropout).to(self.device)
-        clean = pairs.latents[torch.from_numpy(targets)].float().to(self.device)
-        timesteps = draw_timesteps(len(targets), len(self.schedule), generator).to(self.device)
-        noise = torch.randn(clean.shape, generator=generator).to(self.device)
-        noisy = self.schedule.add_noise(clean, noise, timesteps)
-        velocity = self._predict(noisy, timesteps, tokens, maps, states)
-        losses = diffusion_loss(
-            velocity, self.schedule.velocity(clean, noise, timesteps), timesteps, self.schedule, config.min_snr_gamma
-        )
+        f_id, f_clip = pairs.drawn_features(references, rng)
+        drop = torch.from_numpy(rng.random(count) < config.token_dropout)
+        clean = pairs.latents[torch.from_numpy(targets)].float()
+        return {
+            "f_id": f_id,
+            "f_clip": f_clip,
+            "drop": drop,
+            "maps": pairs.maps(targets, rng, config.landmark_jitter, config.landmark_dropout),
+            "encoder_hidden_states": _states(pairs, targets, drop, rng, config.text_dropout),
+            "clean": clean,
+            "noise": draw_noise(clean.shape, rng),
+            "timesteps": draw_timesteps(count, len(self.schedule), rng),
+            "matrices": torch.from_numpy(arcface_matrix(pairs.split.points5[targets]).astype(np.float32)),
+            "truth": pairs.features.truth[torch.from_numpy(references)],
+        }
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """L_total."""
+        config, timesteps, drop = self.config, batch["timesteps"], batch["drop"]
+        tokens = self.mixer(batch["f_id"], batch["f_clip"], drop=drop)
+        noisy = self.schedule.add_noise(batch["clean"], batch["noise"], timesteps)
+        velocity = self._predict(noisy, timesteps, tokens, batch["maps"], batch["encoder_hidden_states"])
+        target = self.schedule.velocity(batch["clean"], batch["noise"], timesteps)
+        losses = diffusion_loss(velocity, target, timesteps, self.schedule, config.min_snr_gamma)
         total = losses["diff"]
         gate = identity_gate(timesteps, len(self.schedule), config.id_timestep) & ~drop
         chosen = gate.nonzero()[:, 0][: config.id_batch]
         if len(chosen) and config.lambda_id > 0:
             estimate = self.schedule.clean_from(noisy, velocity.float(), timesteps)[chosen]
-            rows = chosen.cpu().numpy()
-            losses["id"] = self._identity(pairs, estimate, targets[rows], references[rows])
+            losses["id"] = self._identity(estimate, batch["matrices"][chosen], batch["truth"][chosen])
             total = total + config.lambda_id * losses["id"]
         return {"loss": total, **losses}
 
@@ -105,16 +113,15 @@ class AdapterStage(Stage):
         ).sample
         return velocity
 
-    def _identity(self, pairs: Pairs, clean: Tensor, targets: np.ndarray, references: np.ndarray) -> Tensor:
+    def _identity(self, clean: Tensor, matrices: Tensor, truth: Tensor) -> Tensor:
         """L_id of decoded estimates, aligned by the target's exact points (no detector between the gradient and us).
 
         E_f runs in single precision: L_id is the small difference of cosines near 1.
         """
         images = (self.vae.decode(clean).sample / 2 + 0.5).clamp(0, 1)
-        matrices = arcface_matrix(pairs.split.points5[targets]).astype(np.float32)
         with torch.autocast(self.device.type, enabled=False):
-            embedding = self.face.embed(crop_by(images, torch.from_numpy(matrices).to(self.device), 112))
-        return identity_loss(embedding, pairs.features.truth[torch.from_numpy(references)].to(self.device))
+            embedding = self.face.embed(crop_by(images, matrices, 112))
+        return identity_loss(embedding, truth)
 
     @torch.no_grad()
     def export(self, about: Mapping[str, str]) -> dict[str, float]:
@@ -127,8 +134,8 @@ class AdapterStage(Stage):
         manifest = AdapterManifest.for_unet(self.unet.config, encoders, DEFAULTS)
         save_adapter(self.out / "adapter", self.ffrnet, self.mixer, manifest, dtype=torch.float16)
         whole = self.config.model_copy(update={f"{n}_dropout": 0.0 for n in ("text", "token", "landmark")})
-        count = min(128, len(self.check.split))
-        losses = self._losses(self.check, whole, count, torch.Generator().manual_seed(0))
+        batch = self._drawn(self.check, whole, min(128, len(self.check.split)), np.random.default_rng(0))
+        losses = self.loss({name: value.to(self.device) for name, value in batch.items()})
         return {f"val_{name}": round(float(value), 5) for name, value in losses.items()}
 
 

@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from facesnap.core.weights import save_module
 from facesnap.faces.attributes import AttributeNet, shrunk
 from facesnap.training.augment import photograph
+from facesnap.training.batches import Batch
 from facesnap.training.config import AttributeConfig
 from facesnap.training.loop import Stage
-from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor
+from facesnap.training.mini.data import Split, draw_rows, to_tensor
 from facesnap.world.captions import COLOURLESS
 
 #: Labels that prompts name and pictures show. The head's turn is measured in degrees, skin by the likeness.
@@ -42,14 +43,16 @@ class AttributeStage(Stage):
         self.modules = nn.ModuleDict({"network": self.network})
         self.targets = self._targets(train)
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Whole pictures, a little moved and scaled."""
-        rng = generator_for(generator)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Whole pictures, a little moved and scaled, and what they show."""
         rows = draw_rows(len(self.train), self.config.batch_size, rng)
         pictures = [self._drawn(self.train.world.images[row], rng) for row in rows]
-        logits = self.network(to_tensor(pictures).to(self.device))
-        chosen = torch.from_numpy(rows)
-        losses = [F.cross_entropy(logits[n].float(), self.targets[n][chosen].to(self.device)) for n in self.values]
+        return {"pictures": to_tensor(pictures), **{name: codes[rows] for name, codes in self.targets.items()}}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Mean over the attributes."""
+        logits = self.network(batch["pictures"])
+        losses = [F.cross_entropy(logits[name].float(), batch[name]) for name in self.values]
         return {"loss": torch.stack(losses).mean()}
 
     @torch.no_grad()

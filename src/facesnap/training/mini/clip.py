@@ -25,10 +25,11 @@ from facesnap.core.images import similarity_crop
 from facesnap.core.weights import save_whole
 from facesnap.faces.appearance import CLIP_MEAN, CLIP_STD, save_preprocessor
 from facesnap.training.augment import photograph
+from facesnap.training.batches import Batch
 from facesnap.training.config import ClipConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import contrastive_loss
-from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor
+from facesnap.training.mini.data import Split, draw_rows, to_tensor
 from facesnap.training.mini.export import save_half
 from facesnap.training.mini.tokens import tokenize, train_tokenizer
 
@@ -51,13 +52,16 @@ class ClipStage(Stage):
         self.ids = [tokenize(self.tokenizer, several) for several in train.world.captions]
         self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random views (the whole picture to the face alone) against one of the picture's captions."""
-        rng = generator_for(generator)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Random views (the whole picture to the face alone), each with one of the picture's captions."""
         rows = draw_rows(len(self.train), self.config.batch_size, rng)
         views = [_view(self.train.world.images[row], self.config.image_size, rng) for row in rows]
         ids = torch.stack([self.ids[row][rng.integers(len(self.ids[row]))] for row in rows])
-        images, texts = self._features(to_tensor(views).to(self.device), ids.to(self.device))
+        return {"views": to_tensor(views), "ids": ids}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """CLIP's, and how many views of a batch find their own caption first."""
+        images, texts = self._features(batch["views"], batch["ids"])
         logits = images @ texts.T
         accuracy = (logits.argmax(1) == torch.arange(len(logits), device=self.device)).float().mean()
         loss = contrastive_loss(images, texts, self.model.logit_scale)

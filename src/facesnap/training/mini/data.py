@@ -54,14 +54,14 @@ class Split:
         return np.split(order, np.cumsum(counts)[:-1])
 
 
-def generator_for(generator: torch.Generator) -> np.random.Generator:
-    """A numpy generator seeded by the stage's torch generator, so that a resumed run draws what it would have drawn."""
-    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-
-
 def to_tensor(images: np.ndarray | list[np.ndarray]) -> Tensor:
     """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(np.stack(list(images)))).permute(0, 3, 1, 2).float() / 255.0
+
+
+def draw_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    """Standard normal numbers of a shape."""
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
 
 def draw_rows(count: int, batch: int, rng: np.random.Generator) -> np.ndarray:

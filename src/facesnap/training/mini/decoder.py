@@ -18,11 +18,12 @@ from torch.nn import functional as F
 from facesnap.faces.align import arcface_matrix
 from facesnap.faces.encode import FaceEncoder
 from facesnap.faces.networks import FaceNet
+from facesnap.training.batches import Batch
 from facesnap.training.config import DecoderConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import crop_by
 from facesnap.training.mini.base import load_vae
-from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor
+from facesnap.training.mini.data import Split, draw_rows, to_tensor
 from facesnap.training.mini.export import save_half
 from facesnap.training.mini.vae import gradient_loss, psnr
 
@@ -59,11 +60,15 @@ class DecoderStage(Stage):
             module.requires_grad_(True)
         self.modules = nn.ModuleDict({**learns, "critic": self.critic})
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Whole pictures, as rendered."""
-        rng = generator_for(generator)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Whole pictures, as rendered, and where their faces are."""
         rows = draw_rows(len(self.train), self.config.batch_size, rng)
-        target = to_tensor(self.train.world.images[rows]).to(self.device) * 2 - 1
+        matrices = torch.from_numpy(arcface_matrix(self.train.points5[rows]).astype(np.float32))
+        return {"pictures": to_tensor(self.train.world.images[rows]) * 2 - 1, "matrices": matrices}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The decoder's three losses and the critic's own."""
+        target = batch["pictures"]
         with torch.no_grad():
             latents = self.vae.encode(target).latent_dist.mean
         image = self.vae.decode(latents).sample.float()
@@ -71,7 +76,7 @@ class DecoderStage(Stage):
         losses = {
             "l1": F.l1_loss(image, target),
             "gradient": gradient_loss(image, target),
-            "feature": self._feature_loss(image, target, rows),
+            "feature": self._feature_loss(image, target, batch["matrices"]),
             "fool": -functional_call(self.critic, frozen, (image,)).float().mean(),
         }
         judged_real, judged_made = self.critic(target).float(), self.critic(image.detach()).float()
@@ -80,9 +85,8 @@ class DecoderStage(Stage):
         total = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum() + critic
         return {"loss": total, **losses, "critic": critic}
 
-    def _feature_loss(self, image: Tensor, target: Tensor, rows: np.ndarray) -> Tensor:
+    def _feature_loss(self, image: Tensor, target: Tensor, matrices: Tensor) -> Tensor:
         """Mean L1 between E_f's features of the aligned faces, after the stem and the first two stages."""
-        matrices = torch.from_numpy(arcface_matrix(self.train.points5[rows]).astype(np.float32)).to(self.device)
         pairs = zip(*(self._features(crop_by(x, matrices, 112)) for x in (image, target)), strict=True)
         distances = [F.l1_loss(a, b.detach()) / b.detach().abs().mean() for a, b in pairs]
         return torch.stack(distances).mean()

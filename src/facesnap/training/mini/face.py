@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from facesnap.core.weights import save_module
 from facesnap.faces.networks import build_network
+from facesnap.training.batches import Batch
 from facesnap.training.config import FaceConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import AngularMargin
-from facesnap.training.mini.data import Split, aligned_crop, draw_rows, generator_for, to_tensor
+from facesnap.training.mini.data import Split, aligned_crop, draw_rows, to_tensor
 
 
 class FaceStage(Stage):
@@ -29,14 +30,16 @@ class FaceStage(Stage):
         self.modules = nn.ModuleDict({"network": self.network, "head": self.head})
         self.person = torch.from_numpy(train.person_index)
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Aligned crops as photographs."""
-        rng = generator_for(generator)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Aligned crops as photographs, and whose they are."""
         rows = draw_rows(len(self.train), self.config.batch_size, rng)
         share = self.config.photographs
         crops = [mirrored(aligned_crop(self.train, int(row), rng, photographs=share), rng) for row in rows]
-        embedding = self.network(to_tensor(crops).to(self.device))
-        return {"loss": self.head(embedding, self.person[rows].to(self.device))}
+        return {"crops": to_tensor(crops), "person": self.person[rows]}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The angular margin's."""
+        return {"loss": self.head(self.network(batch["crops"]), batch["person"])}
 
     def start_from(self, network: nn.Module) -> None:
         """Begin with a trained network of the same architecture, and each class where its person lies.

@@ -18,9 +18,10 @@ from facesnap.landmarks.layout import inter_ocular
 from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.landmarks.net import LandmarkNet, landmarks2d
 from facesnap.training.augment import photograph, texture
+from facesnap.training.batches import Batch
 from facesnap.training.config import LandmarkConfig
 from facesnap.training.loop import Stage
-from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor, with_surroundings
+from facesnap.training.mini.data import Split, draw_rows, to_tensor, with_surroundings
 
 
 class LandmarkStage(Stage):
@@ -40,12 +41,15 @@ class LandmarkStage(Stage):
         self.net = LandmarkNet()
         self.modules = nn.ModuleDict({"net": self.net})
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """A batch of crops as a detector would cut them out of photographs."""
-        rng = generator_for(generator)
-        rows = draw_rows(len(self.train), self.config.batch_size, rng)
-        crops, targets = self._batch(self.train, rows, rng)
-        losses = fit_losses(self.net(crops.to(self.device)), _to(targets, self.device), self.morphable)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Crops as a detector would cut them out of photographs, and what is in them."""
+        crops, targets = self._batch(self.train, draw_rows(len(self.train), self.config.batch_size, rng), rng)
+        return {"crops": crops, **vars(targets)}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """E_3d's, see :func:`fit_losses`."""
+        targets = FitTargets(**{name: value for name, value in batch.items() if name != "crops"})
+        losses = fit_losses(self.net(batch["crops"]), targets, self.morphable)
         return {"loss": total_loss(losses), **losses}
 
     def _batch(self, split: Split, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensor, FitTargets]:
@@ -96,10 +100,6 @@ class LandmarkStage(Stage):
 
 def _stack(values: list[np.ndarray] | np.ndarray) -> Tensor:
     return torch.from_numpy(np.asarray(values, dtype=np.float32))
-
-
-def _to(targets: FitTargets, device: torch.device) -> FitTargets:
-    return FitTargets(**{name: value.to(device) for name, value in vars(targets).items()})
 
 
 def _jittered(matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from facesnap.training.batches import Batch
 from facesnap.training.config import UnetConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import diffusion_loss, draw_timesteps
 from facesnap.training.mini.base import (
+    TextStates,
     down_block_types,
     encode_captions,
     latents_of,
     plain_attention,
     schedule,
 )
-from facesnap.training.mini.data import Split, draw_rows, generator_for
+from facesnap.training.mini.data import Split, draw_noise, draw_rows
 from facesnap.training.mini.export import save_half, write_base
 
 
@@ -37,20 +40,29 @@ class UnetStage(Stage):
         plain_attention(self.unet)
         self.modules = nn.ModuleDict({"unet": self.unet})
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """L_diff on a batch."""
-        rng = generator_for(generator)
-        rows = draw_rows(len(self.latents), self.config.batch_size, rng)
-        clean = self.latents[torch.from_numpy(rows)].float()
-        states = self.texts.draw(rows, rng, self.config.caption_dropout)
-        losses = self._diffusion(clean, states, generator, self.config.min_snr_gamma)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Latents with one of their captions each, noise and timesteps."""
+        return self._drawn(self.latents, self.texts, self.config.batch_size, self.config.caption_dropout, rng)
+
+    def _drawn(self, latents: Tensor, texts: TextStates, count: int, dropout: float, rng: np.random.Generator) -> Batch:
+        rows = draw_rows(len(latents), count, rng)
+        clean = latents[torch.from_numpy(rows)].float()
+        return {
+            "clean": clean,
+            "encoder_hidden_states": texts.draw(rows, rng, dropout),
+            "noise": draw_noise(clean.shape, rng),
+            "timesteps": draw_timesteps(count, len(self.schedule), rng),
+        }
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """L_diff."""
+        losses = self._diffusion(batch, self.config.min_snr_gamma)
         return {"loss": losses["diff"], **losses}
 
-    def _diffusion(self, clean: Tensor, states: Tensor, generator: torch.Generator, gamma: float) -> dict[str, Tensor]:
-        timesteps = draw_timesteps(len(clean), len(self.schedule), generator).to(self.device)
-        clean, noise = clean.to(self.device), torch.randn(clean.shape, generator=generator).to(self.device)
+    def _diffusion(self, batch: Batch, gamma: float) -> dict[str, Tensor]:
+        clean, noise, timesteps = batch["clean"], batch["noise"], batch["timesteps"]
         noisy = self.schedule.add_noise(clean, noise, timesteps)
-        prediction = self.unet(noisy, timesteps, states.to(self.device)).sample
+        prediction = self.unet(noisy, timesteps, batch["encoder_hidden_states"]).sample
         target = self.schedule.velocity(clean, noise, timesteps)
         return diffusion_loss(prediction, target, timesteps, self.schedule, gamma)
 
@@ -59,10 +71,9 @@ class UnetStage(Stage):
         """Write the UNet and the rest of the base folder; the unweighted loss on people never trained on."""
         save_half(self.unet, self.out / "base" / "unet")
         write_base(self.out)
-        generator, rng = torch.Generator().manual_seed(0), generator_for(torch.Generator().manual_seed(0))
-        rows = draw_rows(len(self.check_latents), min(256, len(self.check_latents)), rng)
-        states = self.check_texts.draw(rows, rng, 0.0)
-        losses = self._diffusion(self.check_latents[torch.from_numpy(rows)].float(), states, generator, 0.0)
+        count = min(256, len(self.check_latents))
+        batch = self._drawn(self.check_latents, self.check_texts, count, 0.0, np.random.default_rng(0))
+        losses = self._diffusion({name: value.to(self.device) for name, value in batch.items()}, 0.0)
         return {f"val_{k}": round(float(v), 5) for k, v in losses.items()}
 
 

@@ -11,9 +11,10 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor, nn
 
 from facesnap.models.autoencoder import PatchAutoencoder
+from facesnap.training.batches import Batch
 from facesnap.training.config import VaeConfig
 from facesnap.training.loop import Stage
-from facesnap.training.mini.data import Split, draw_rows, generator_for, to_tensor
+from facesnap.training.mini.data import Split, draw_noise, draw_rows, to_tensor
 from facesnap.training.mini.export import save_half
 
 
@@ -33,22 +34,26 @@ class VaeStage(Stage):
         )
         self.modules = nn.ModuleDict({"vae": self.vae})
 
-    def loss(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random crops, mirrored half of the time."""
-        rng = generator_for(generator)
+    def draw(self, rng: np.random.Generator) -> Batch:
+        """Random crops, mirrored half of the time, with their five points, and the noise of their latents."""
         rows = draw_rows(len(self.train), self.config.batch_size, rng)
         side, size = self.config.crop, self.train.world.images.shape[1]
         x, y = rng.integers(0, size - side + 1, 2)
         images = self.train.world.images[rows, y : y + side, x : x + side]
         flip = rng.random() < 0.5
-        images = images[:, :, ::-1] if flip else images
-        target = to_tensor(images).to(self.device) * 2 - 1
-        posterior = self.vae.encode(target).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(self.device)
-        image = self.vae.decode(posterior.mean + posterior.std * noise).sample.float()
         points = torch.from_numpy(self.train.points5[rows] - np.array([x, y], np.float32))
-        points[..., 0] = points[..., 0] if not flip else side - points[..., 0]
-        weight = (1 + self.config.face_weight * near_features(points, side)).to(self.device)
+        if flip:
+            images, points[..., 0] = images[:, :, ::-1], side - points[..., 0]
+        grid = side // 2 ** (len(self.config.block_out_channels) - 1)
+        noise = draw_noise((len(rows), self.config.latent_channels, grid, grid), rng)
+        return {"images": to_tensor(images) * 2 - 1, "points": points, "noise": noise}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Of pictures decoded from noisy latents."""
+        target = batch["images"]
+        posterior = self.vae.encode(target).latent_dist
+        image = self.vae.decode(posterior.mean + posterior.std * batch["noise"]).sample.float()
+        weight = 1 + self.config.face_weight * near_features(batch["points"], target.shape[-1])
         weight = weight / weight.mean()
         l1 = (weight * (image - target).abs()).mean()
         losses = {"l1": l1, "gradient": gradient_loss(image, target, weight), "kl": kl(posterior)}
@@ -98,7 +103,7 @@ def near_features(points5: Tensor, side: int) -> Tensor:
     A bell round each point, as wide as 0.3 of the eyes' distance.
     """
     spread = 0.3 * (points5[:, 0] - points5[:, 1]).norm(dim=-1).clamp_min(1.0)
-    place = torch.arange(side, dtype=torch.float32) + 0.5
+    place = torch.arange(side, dtype=torch.float32, device=points5.device) + 0.5
     across, down = ((place - points5[:, :, None, axis]) / spread[:, None, None] for axis in (0, 1))  # (B, 5, side)
     bells = (-0.5 * (down[:, :, :, None] ** 2 + across[:, :, None, :] ** 2)).exp()
     nearest: Tensor = bells.amax(dim=1, keepdim=True)
