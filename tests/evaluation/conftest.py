@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,16 @@ def this_module() -> ModuleType:
 def trial(person: int = 0, gallery: tuple[int, ...] = (2, 3)) -> Trial:
     pose = Pose(yaw=10, pitch=-5, expression={"jawOpen": 0.25}, camera=Camera(0.3, 0.5, 0.5, 0.01))
     return Trial(person, 0, 1, gallery, f"a portrait of person {person}", pose, seed=person + 7)
+
+
+#: What a picture shows, with all that a label has.
+SHOWN: dict[str, Any] = {
+    "skin": "olive", "hair_style": "bob", "hair_colour": "auburn", "beard": "none", "glasses": "round",
+    "glasses_colour": "gold", "lipstick": "none", "eyeshadow": "none", "clothes": "blazer", "clothes_colour": "navy",
+    "clothes_second_colour": "white", "occluder": "none", "occluder_hides": "none", "light": "soft",
+    "background": "plain", "background_colour": "orange", "style": "photo", "expression": "neutral",
+    "head_turn": "ahead", "looks_at_camera": True, "close_up": False,
+}  # fmt: skip
 
 
 def points() -> np.ndarray:

@@ -33,6 +33,7 @@ class FakeObserver:
     def __init__(self, fakes: ModuleType) -> None:
         self.fakes = fakes
         self.face_judge = SimpleNamespace(signature="judge_face@111111111111", folder=Path("judge_face"))
+        self.attribute_judge = None
         self.clip_judge = SimpleNamespace(
             signature="judge_clip@222222222222", folder=Path("judge_clip"), text_features=self.text_features
         )
@@ -84,7 +85,7 @@ def bench(fakes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def subjects(fakes: ModuleType) -> list[Subject]:
     def shot(person: int) -> Shot:
-        return Shot(paint(person), (f"person {person}",), fakes.trial().pose, fakes.points())
+        return Shot(paint(person), (f"person {person}",), fakes.trial().pose, fakes.points(), fakes.SHOWN)
 
     return [Subject(person, [shot(person) for _ in range(4)]) for person in range(PEOPLE)]
 

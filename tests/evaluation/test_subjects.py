@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.evaluation.conftest import SHOWN
 
 from facesnap.core.arkit import INDEX, NUM_EXPRESSIONS
 from facesnap.core.errors import UsageError
@@ -35,7 +36,7 @@ def world(first: int = SPLITS["test"]) -> WorldData:
         landmarks3d=np.zeros((count, 72, 3), np.float32),
         visible=np.ones((count, 72), bool),
         captions=[[f"caption {i}", "short"] for i in range(count)],
-        attributes=[{} for _ in range(count)],
+        attributes=[SHOWN for _ in range(count)],
         style=["photo"] * count,
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from facesnap.world import phrases
 from facesnap.world.backdrops.background import COLOURED, COLOURS, PAINTERS
-from facesnap.world.captions import COLOURLESS, captions_of
+from facesnap.world.captions import COLOURLESS, captions_of, named_by
 from facesnap.world.clothes.garments import GARMENTS
 from facesnap.world.hair import beards
 from facesnap.world.hair import styles as hair
@@ -195,3 +195,17 @@ def test_adjectives_swap_with_colours_where_that_is_english():
 def test_captions_follow_from_the_key_alone():
     assert captions_of(USUAL, (3, 5, 7)) == captions_of(USUAL, (3, 5, 7))
     assert captions_of(USUAL, (3, 5, 7)) != captions_of(USUAL, (3, 5, 8))
+
+
+def test_what_a_caption_names_is_known():
+    shown = USUAL | {"beard": "goatee", "glasses": "round", "glasses_colour": "gold"}
+    for index in range(20):
+        full, _, short = captions_of(shown, (0, 1, index))
+        everything = {"style", "hair_style", "hair_colour", "beard", "glasses", "clothes", "clothes_colour"}
+        assert named_by(full, shown) == everything | {"background", "expression", "light"}, full
+        said = named_by(short, shown)
+        assert ("beard" in said) == ("goatee" in short or "chin beard" in short), short
+        assert ("clothes" in said) == ("blazer" in short), short
+    masked = shown | {"occluder": "mask", "occluder_hides": "nose and mouth"}
+    assert "beard" not in named_by("a person with a goatee and a face mask", masked)
+    assert "occluder" in named_by("a person with a goatee and a face mask", masked)

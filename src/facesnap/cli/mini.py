@@ -50,6 +50,24 @@ def train(
     print(output / "mini")
 
 
+@app.command("measure")
+def measure(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of a training run; its weights are measured.")
+    ] = Path("runs/mini"),
+    people: Annotated[int, typer.Option("--people", min=20, help="How many test people.")] = 200,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the people and of the pairs.")] = 0,
+) -> None:
+    """Measure each part by itself on test people; writes quality.json and the model card, and base.png beside mini."""
+    console.check_folder(output)
+    require_all({"pydantic": "train", "webdataset": "train"})
+    from facesnap.evaluation.parts.measure import measure_parts
+
+    measure_parts(output, people, device, seed, say=console.say)
+    print(output / "mini" / "MODEL_CARD.md")
+
+
 def _setting(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not equals:

@@ -19,11 +19,12 @@ from facesnap.core.weights import WEIGHTS, mini_folder, sha256_12
 from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent
 from facesnap.evaluation.methods import BaseMethod, FaceSnapMethod, Method
 from facesnap.evaluation.observe import Observer
+from facesnap.faces.attributes import AttributeJudge
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.pipelines.facade import DEFAULTS, FaceSnap
 from facesnap.pipelines.quiet import quiet
 
-JUDGES = ("judge_face", "judge_clip")
+JUDGES = ("judge_face", "judge_clip", "judge_attributes")
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,11 @@ class Bench:
     @property
     def judges(self) -> dict[str, str]:
         """What each judge is."""
+        attributes = self.observer.attribute_judge
         return {
             "likeness": self.observer.face_judge.signature,
             "prompt": self.observer.clip_judge.signature,
+            **({"attributes": attributes.signature} if attributes else {}),
         }
 
     @property
@@ -68,9 +71,9 @@ class Bench:
     def check_judges(self) -> None:
         """UsageError when a judge is one of the networks that condition or train the model."""
         others = [info.path for info in WEIGHTS if info.present and info.name not in JUDGES]
-        face, clip = self.observer.face_judge, self.observer.clip_judge
-        check_independent(face.signature, face.folder, self.encoders, others)
-        check_independent(clip.signature, clip.folder, self.encoders, others)
+        for judge in (self.observer.face_judge, self.observer.clip_judge, self.observer.attribute_judge):
+            if judge is not None:
+                check_independent(judge.signature, judge.folder, self.encoders, others)
 
 
 def assemble(device: str = "auto") -> Bench:
@@ -82,6 +85,8 @@ def assemble(device: str = "auto") -> Bench:
     """
     device = str(choose_device(device, mps=False))
     face_judge, clip_judge = FaceJudge.from_pretrained(device=device), ClipJudge.from_pretrained(device=device)
+    attributes = mini_folder() / "judge_attributes"
+    attribute_judge = AttributeJudge.from_pretrained(attributes, device) if attributes.is_dir() else None
     snap = FaceSnap.from_pretrained("mini", device=device, dtype="float32")
     snap.pipeline.set_progress_bar_config(disable=True)
     base = stock_pipeline(mini_folder() / "base", device)
@@ -90,7 +95,7 @@ def assemble(device: str = "auto") -> Bench:
         snap=snap,
         predictor=snap.predictor,
         methods=(FaceSnapMethod(snap), BaseMethod(base, **settings_for_base(defaults))),
-        observer=Observer(snap.analyser.detector, snap.analyser.fitter, face_judge, clip_judge),
+        observer=Observer(snap.analyser.detector, snap.analyser.fitter, face_judge, clip_judge, attribute_judge),
         encoders=snap.config.encoders,
         weights={info.name: f"{info.name}@{sha256_12(info.path)}" for info in WEIGHTS if info.present},
         device=device,

@@ -9,6 +9,7 @@ import numpy as np
 from facesnap.core.types import euler_angles
 from facesnap.evaluation.judges import ClipJudge, FaceJudge
 from facesnap.evaluation.records import Seen
+from facesnap.faces.attributes import AttributeJudge
 from facesnap.faces.detect import FaceDetector
 from facesnap.landmarks.fit import FaceFitter
 
@@ -21,13 +22,15 @@ class Observer:
     fitter: FaceFitter
     face_judge: FaceJudge
     clip_judge: ClipJudge
+    attribute_judge: AttributeJudge | None = None
 
     def look(self, image: np.ndarray) -> Seen:
         """Measure a picture (H, W, 3) uint8; of several faces the largest counts."""
         clip = self.clip_judge.image_features([image])[0]
+        attributes = self.attribute_judge.read(image) if self.attribute_judge else None
         faces = self.detector.detect(image)
         if not faces:
-            return Seen(clip)
+            return Seen(clip, attributes=attributes)
         face = faces[0]
         fitted = self.fitter.fit(image, face.box)
         return Seen(
@@ -35,4 +38,5 @@ class Observer:
             embedding=self.face_judge.embed(image, face.points5),
             landmarks=fitted.landmarks2d,
             angles=np.array(euler_angles(fitted.rotation)),  # not the pose's, which is clipped to what may be asked
+            attributes=attributes,
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from facesnap.core.types import Camera, Pose
 
 #: Raised whenever the same settings would ask for something else than before.
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,9 @@ class Trial:
 
     ``reference``, ``target``, ``gallery``: which of the person's renders play which part; they are different
     renders. ``prompt`` is the target's caption, ``pose`` its pose, expression and camera (relative to the
-    picture's size). ``seed`` starts the sampling, the same for every method. ``pictures``: hash of these renders,
-    so that results from an older renderer are not mistaken for this one's.
+    picture's size). ``asked``: what the prompt says, attribute -> value. ``seed`` starts the sampling, the same for
+    every method. ``pictures``: hash of these renders, so that results from an older renderer are not mistaken for
+    this one's.
     """
 
     person: int
@@ -31,6 +33,7 @@ class Trial:
     pose: Pose
     seed: int
     pictures: str = ""
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = (self.reference, self.target, *self.gallery)
@@ -40,7 +43,8 @@ class Trial:
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         plain = {name: getattr(self, name) for name in ("person", "reference", "target", "prompt", "seed", "pictures")}
-        return {**plain, "gallery": list(self.gallery), "pose": pose_to_json(self.pose)}
+        others = {"gallery": list(self.gallery), "pose": pose_to_json(self.pose), "asked": dict(self.asked)}
+        return {**plain, **others}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> Trial:

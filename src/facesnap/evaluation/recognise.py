@@ -28,6 +28,7 @@ from facesnap.training.config import mini_config
 from facesnap.training.loop import train
 from facesnap.training.mini.data import Split
 from facesnap.training.mini.face import FaceStage
+from facesnap.training.mini.quality import condition_table
 
 FAR = 1e-3
 #: |yaw| bins of the report, degrees.
@@ -198,10 +199,5 @@ def table(found: dict[str, Any]) -> str:
         f"{found['start']}, seed {found['seed']}, {found['machine']}, {found['date']}.", "",
         f"Verification accuracy {found['accuracy']:.1%}; TAR at FAR 1e-3 {found['tar_at_far_1e-3']:.1%}; mean cosine "
         f"{found['mean_cosine_same']:.2f} for one person, {found['mean_cosine_other']:.2f} for two.", "",
-        "| pictures against clean ones of the person | pictures | accepted at FAR 1e-3 [95%] | mean cosine |",
-        "|---|---|---|---|",
     ]  # fmt: skip
-    for name, row in found["by_condition"].items():
-        share = f"{row['tar']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
-        lines.append(f"| {name} | {row['pictures']} | {share} | {row['mean_cosine']:.2f} |")
-    return "\n".join(lines)
+    return "\n".join(lines + condition_table(found["by_condition"]))

@@ -20,13 +20,14 @@ class Seen:
     """What the judges and E_3d made of one picture; the face's parts are None when no face was found.
 
     ``embedding``: (D,) the face judge's; ``landmarks``: (72, 2) pixels; ``angles``: (3,) yaw, pitch, roll in degrees;
-    ``clip``: (C,) the CLIP judge's image feature.
+    ``clip``: (C,) the CLIP judge's image feature; ``attributes``: what the judge of attributes reads, None without one.
     """
 
     clip: np.ndarray
     embedding: np.ndarray | None = None
     landmarks: np.ndarray | None = None
     angles: np.ndarray | None = None
+    attributes: Mapping[str, str] | None = None
 
     @property
     def found(self) -> bool:
@@ -35,12 +36,12 @@ class Seen:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, rounded to what the measurement is good for."""
-        return {name: None if array is None else _plain(array) for name, array in vars(self).items()}
+        return {n: _plain(value) if isinstance(value, np.ndarray) else value for n, value in vars(self).items()}
 
     @staticmethod
     def from_json(plain: Mapping[str, Any]) -> Seen:
         """Inverse of :meth:`to_json`."""
-        parts = {name: np.array(value) for name, value in plain.items() if value is not None}
+        parts: dict[str, Any] = {n: np.array(v) if isinstance(v, list) else v for n, v in plain.items()}
         return Seen(**parts)
 
 

@@ -41,6 +41,8 @@ detector finds the face, E_3d reads it. A face that is not found scores as a mis
 - **landmark NME**: mean distance of the 72 landmarks that E_3d finds from the requested ones, in percent of the
   requested outer eye corners' distance. E_3d also drove the request, so its own error on real renders stands below it.
 - **yaw, pitch, roll error**: mean absolute difference from the requested angles.
+- **attributes**: share of what the prompt says (hair, glasses, clothes, style ...) that the judge of attributes, a
+  classifier trained on other people's renders, reads in the picture.
 - **CLIP-T**: cosine of the CLIP judge's features of picture and prompt. Its chance: real renders with another's prompt.
 """
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS
 from facesnap.core.errors import UsageError
 from facesnap.core.types import Camera, Pose
+from facesnap.evaluation.attributes import asked_of
 from facesnap.evaluation.protocol import Trial
 from facesnap.training.heldout import held_out
 
@@ -21,12 +23,16 @@ REFERENCE, TARGET = 0, 1
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A render: ``image`` (S, S, 3) uint8, ``captions`` fullest first, ``pose`` with camera, ``landmarks`` (72, 2)."""
+    """A render: ``image`` (S, S, 3) uint8, ``captions`` fullest first, ``pose`` with camera, ``landmarks`` (72, 2).
+
+    ``attributes``: what it shows, name -> value.
+    """
 
     image: np.ndarray
     captions: tuple[str, ...]
     pose: Pose
     landmarks: np.ndarray
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +59,7 @@ def load_subjects(
                 captions=tuple(world.captions[row]),
                 pose=pose_of(world.pose[row], world.expression[row], world.camera[row], size),
                 landmarks=world.landmarks2d[row].astype(np.float64),
+                attributes=world.attributes[row],
             )
             for row in rows
         ]
@@ -94,6 +101,7 @@ def _trial(subject: Subject, seed: int, fits: Callable[[str], bool]) -> Trial:
         target=TARGET,
         gallery=tuple(range(TARGET + 1, len(subject.shots))),
         prompt=prompt,
+        asked=asked_of(prompt, target.attributes),
         pose=target.pose,
         seed=int(start),
         pictures=digest.hexdigest()[:12],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facesnap.evaluation import metrics
+from facesnap.evaluation.attributes import accuracies, agreement
 from facesnap.evaluation.metrics import Interval
 from facesnap.evaluation.records import Record, Seen
 
@@ -88,6 +89,7 @@ def summarise(records: Sequence[Record], texts: np.ndarray, methods: Sequence[st
         *_landmark_rows(columns, pictures),
         *_pose_rows(columns, pictures),
         _prompt_row(columns, pictures, texts),
+        *_attribute_rows(columns, pictures),
         *_failure_rows(columns, pictures, methods),
         *_ratio_rows(columns, methods),
     ]
@@ -166,6 +168,31 @@ def _prompt_row(columns: Columns, pictures: Mapping[str, str], texts: np.ndarray
         "higher",
         {**cells, CHANCE: columns.interval(shuffled)},
     )
+
+
+def _attribute_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+    """Whether the judge of attributes reads what the prompt says: all of it, then one by one; none without a judge."""
+    asked = [record.trial.asked for record in columns.records]
+    hits = {name: _agreements(columns, picture, asked) for name, picture in pictures.items()}
+    hits[CHANCE] = _agreements(columns, "target", [asked[i] for i in columns.others])
+    if not any(any(rows) for rows in hits.values()):
+        return []
+    means = {n: np.array([np.mean(list(row.values())) if row else np.nan for row in rows]) for n, rows in hits.items()}
+    cells = {name: columns.interval(values) for name, values in means.items()}
+    first = Row("attributes", "attributes as the prompt says (chance: real, another's prompt)", "%", "higher", cells)
+    each = {name: accuracies(rows) for name, rows in hits.items()}
+    return [first, *(
+        Row(f"attribute_{name}", f"... {name.replace('_', ' ')}", "%", "higher",
+            {of: found[name] for of, found in each.items() if name in found})
+        for name in each[REAL] if name != "all"
+    )]  # fmt: skip
+
+
+def _agreements(columns: Columns, picture: str, asked: Sequence[Mapping[str, str]]) -> list[dict[str, float]]:
+    """Per person: attribute -> 1.0 or 0.0; empty where there is no picture, or no judge of attributes."""
+    seen = [record.seen.get(picture) for record in columns.records]
+    read = [None if one is None else one.attributes for one in seen]
+    return [{} if words is None else agreement(wanted, words) for wanted, words in zip(asked, read, strict=True)]
 
 
 def _failure_rows(columns: Columns, pictures: Mapping[str, str], methods: Sequence[str]) -> list[Row]:

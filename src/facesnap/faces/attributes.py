@@ -47,15 +47,20 @@ class AttributeNet(nn.Module):
 class AttributeJudge:
     """The trained network with its words."""
 
-    def __init__(self, network: AttributeNet, signature: str) -> None:
-        self.network, self.signature = network.eval(), signature
+    def __init__(self, network: AttributeNet, folder: Path) -> None:
+        self.network, self.folder = network.eval(), folder
         self.values: dict[str, list[str]] = network.config["attributes"]
 
     @classmethod
     def from_pretrained(cls, folder: Path, device: str = "cpu") -> AttributeJudge:
         """Load the judge; AdapterError when it isn't there."""
         network = load_module(folder, AttributeNet)
-        return cls(network.to(device), f"{folder.name}@{sha256_12(folder)}")
+        return cls(network.to(device), folder)
+
+    @property
+    def signature(self) -> str:
+        """``name@hash``, as the report prints it."""
+        return f"{self.folder.name}@{sha256_12(self.folder)}"
 
     @torch.no_grad()
     def read(self, image: np.ndarray) -> dict[str, str]:

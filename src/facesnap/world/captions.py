@@ -16,7 +16,7 @@ import numpy as np
 from facesnap.world import phrases
 from facesnap.world.characters import generator
 
-__all__ = ["COLOURLESS", "captions_of"]
+__all__ = ["COLOURLESS", "captions_of", "named_by"]
 
 #: Styles that show no colours: captions name none.
 COLOURLESS = ("pencil", "black and white", "old photograph")
@@ -34,6 +34,21 @@ def captions_of(attributes: dict[str, Any], key: tuple[int, int, int]) -> list[s
     seed, person_id, index = key
     rng = generator(seed, person_id, 2, index)  # 0 draws persons, 1 draws conditions
     return [_caption(attributes, rng, share, least) for share, least in LENGTHS]
+
+
+#: What a phrase of a thing names.
+NAMES = {
+    "hair": ("hair_style", "hair_colour"), "beard": ("beard",), "glasses": ("glasses",), "covering": ("occluder",),
+    "hand": ("occluder",), "clothes": ("clothes", "clothes_colour"), "background": ("background",),
+    "mood": ("expression",), "light": ("light",),
+}  # fmt: skip
+
+
+def named_by(caption: str, attributes: dict[str, Any]) -> set[str]:
+    """Which of a picture's attributes (by name) one of its captions says; the style always counts."""
+    things = {**_worn(attributes), **_shown(attributes)}
+    said = [name for name, options in things.items() if any(option in caption for option in options)]
+    return {"style", *(attribute for thing in said for attribute in NAMES.get(thing, ()))}
 
 
 def _caption(a: dict[str, Any], rng: np.random.Generator, share: float, least: int) -> str:
@@ -59,50 +74,56 @@ def _opening(a: dict[str, Any], rng: np.random.Generator) -> str:
 
 
 def _having(a: dict[str, Any], rng: np.random.Generator) -> list[str]:
-    """Skin, hair and what is on the head: phrases that follow the opening's "with"."""
-    coloured = a["style"] not in COLOURLESS
-    found = [f"{a['skin']} skin"] if coloured and rng.random() < 0.3 else []
-    hair = "" if a["hair_style"] == "bald" or not coloured else a["hair_colour"]
-    found.append(_one(_filled(phrases.HAIR[a["hair_style"]], hair), rng))
-    if a["beard"] != "none" and not _mouth_hidden(a):
-        found.append(_one(phrases.BEARDS[a["beard"]], rng))
+    """One phrase of each thing that follows the opening's "with"; skin is rarely said."""
+    return [_one(options, rng) for name, options in _worn(a).items() if name != "skin" or rng.random() < 0.3]
+
+
+def _worn(a: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Skin, hair and what is on the head: thing -> phrases that can follow "with"."""
+    coloured, mouth = a["style"] not in COLOURLESS, not _mouth_hidden(a)
+    found: dict[str, tuple[str, ...]] = {}
+    if coloured:
+        found["skin"] = (f"{a['skin']} skin",)
+    found["hair"] = _filled(phrases.HAIR[a["hair_style"]], "" if a["hair_style"] == "bald" else _hue(a, "hair_colour"))
+    if a["beard"] != "none" and mouth:
+        found["beard"] = phrases.BEARDS[a["beard"]]
     if a["glasses"] != "none":
-        found.append(_one(_glasses(a), rng))
-    covering = phrases.COVERINGS.get((a["occluder"], _hidden(a)))
-    if covering:
-        found.append(_one(covering, rng))
-    if coloured and a["lipstick"] != "none" and not _mouth_hidden(a):
-        found.append(f"{a['lipstick']} lipstick")
+        found["glasses"] = _glasses(a)
+    if (a["occluder"], _hidden(a)) in phrases.COVERINGS:
+        found["covering"] = phrases.COVERINGS[a["occluder"], _hidden(a)]
+    if coloured and a["lipstick"] != "none" and mouth:
+        found["lipstick"] = (f"{a['lipstick']} lipstick",)
     if coloured and a["eyeshadow"] != "none" and not _dark_glasses(a):
-        found.append(f"{a['eyeshadow']} eyeshadow")
+        found["eyeshadow"] = (f"{a['eyeshadow']} eyeshadow",)
     return found
 
 
-def _glasses(a: dict[str, Any]) -> list[str]:
-    kind, colour = a["glasses"], a["glasses_colour"]
+def _glasses(a: dict[str, Any]) -> tuple[str, ...]:
+    kind = a["glasses"]
     if _dark_glasses(a):
-        return ["sunglasses", "dark glasses", kind]
-    return ["glasses", f"{kind} glasses", *([f"{colour} {kind} glasses"] if a["style"] not in COLOURLESS else [])]
+        return ("sunglasses", "dark glasses", kind)
+    coloured = f"{a['glasses_colour']} {kind} glasses"
+    return ("glasses", f"{kind} glasses", *([coloured] if a["style"] not in COLOURLESS else []))
 
 
 def _parts(a: dict[str, Any], rng: np.random.Generator) -> list[tuple[str, ...]]:
     """What stands between commas: for each thing to say, the phrases that say it."""
-    parts = [_clothes(a), _background(a), _mood(a), _light(a)]
-    if a["occluder"] == "hand":
-        parts.append(phrases.HANDS[_hidden(a)])
-    found = [part for part in parts if part]
+    found = list(_shown(a).values())
     # Hair is said as well; with little else, so is that the head isn't turned.
     if a["head_turn"] != "ahead" or len(found) + 1 < LENGTHS[0][1] or rng.random() < 0.25:
         found.append(_turn(a))
     return found
 
 
+def _shown(a: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Thing -> phrases that say it between commas; the head's turn is apart."""
+    hand = phrases.HANDS[_hidden(a)] if a["occluder"] == "hand" else ()
+    parts = {"clothes": _clothes(a), "background": _background(a), "mood": _mood(a), "light": _light(a), "hand": hand}
+    return {name: options for name, options in parts.items() if options}
+
+
 def _clothes(a: dict[str, Any]) -> tuple[str, ...]:
-    known = phrases.CLOTHES[a["clothes"]]
-    if a["style"] in COLOURLESS:
-        found = _filled(known, "")
-    else:
-        found = _filled(known, a["clothes_colour"], a["clothes_second_colour"])
+    found = _filled(phrases.CLOTHES[a["clothes"]], _hue(a, "clothes_colour"), _hue(a, "clothes_second_colour"))
     return tuple(f"{verb} {garment}" for garment in found for verb in ("wearing", "in"))
 
 
@@ -145,6 +166,11 @@ def _turn(a: dict[str, Any]) -> tuple[str, ...]:
         f"facing {turn}",
         *([f"turned {turn} but looking at the camera"] if eyes_seen else []),
     )
+
+
+def _hue(a: dict[str, Any], name: str) -> str:
+    """A colour, where the style shows colours."""
+    return "" if a["style"] in COLOURLESS else str(a[name])
 
 
 def _hidden(a: dict[str, Any]) -> str:

@@ -18,7 +18,9 @@ from facesnap.training.batches import Batch
 from facesnap.training.config import AttributeConfig
 from facesnap.training.loop import Stage
 from facesnap.training.mini.data import Split, draw_rows, to_tensor
-from facesnap.world.captions import COLOURLESS
+from facesnap.world.captions import COLOURLESS, named_by
+
+__all__ = ["JUDGED", "AttributeStage", "named_by"]
 
 #: Labels that prompts name and pictures show. The head's turn is measured in degrees, skin by the likeness.
 JUDGED: Final = (

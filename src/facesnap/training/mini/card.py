@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from facesnap.core.images import write_atomic
-from facesnap.core.weights import WEIGHTS
+from facesnap.core.weights import WEIGHTS, read_json
+from facesnap.training.mini.quality import quality_section
+
+#: Beside the card: what the stages reported, and what ``facesnap mini measure`` found.
+TRAINING_NAME: Final = "training.json"
+QUALITY_NAME: Final = "quality.json"
 
 _HEADER = """\
 # mini: FaceSnap's embedded model
@@ -31,7 +36,7 @@ The settings of every stage are in [training.json](training.json).
 
 
 def write_card(folder: Path, training: Mapping[str, Any]) -> None:
-    """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``.
+    """Write ``MODEL_CARD.md`` into a mini folder from the content of its ``training.json``, and its ``quality.json``.
 
     A ``note`` there, of a stage or of the whole, put in by hand, says what settings can't: that they were changed on
     the way, for one.
@@ -48,7 +53,9 @@ def write_card(folder: Path, training: Mapping[str, Any]) -> None:
     notes = [f"{name}: {report['note']}" for name, report in training["stages"].items() if "note" in report]
     parts = [f"- **{w.name}** (`{w.folder}`): {w.what}. {_megabytes(folder / w.folder)}" for w in WEIGHTS]
     whole = [training["note"]] if "note" in training else []
-    sections = [text + "\n".join(rows), *whole, *notes, "\n".join(parts) + "\n"]
+    quality = folder / QUALITY_NAME
+    measured = [quality_section(read_json(quality))] if quality.is_file() else []
+    sections = [text + "\n".join(rows), *whole, *notes, *measured, "## Weights\n\n" + "\n".join(parts) + "\n"]
     write_atomic(folder / "MODEL_CARD.md", "\n\n".join(sections).encode())
 
 

@@ -20,7 +20,7 @@ from facesnap.training.config import MiniConfig, StageConfig, WorldConfig, mini_
 from facesnap.training.loop import Report, Stage, train
 from facesnap.training.mini.adapter import AdapterStage
 from facesnap.training.mini.attributes import AttributeStage
-from facesnap.training.mini.card import write_card
+from facesnap.training.mini.card import TRAINING_NAME, write_card
 from facesnap.training.mini.clip import ClipStage
 from facesnap.training.mini.data import Split
 from facesnap.training.mini.decoder import DecoderStage
@@ -175,7 +175,7 @@ def train_mini(
 
 def finished(run: Run, name: str, config: StageConfig) -> int:
     """How many steps a stage took if it has done all that its settings ask for, else 0."""
-    path = run.weights / "training.json"
+    path = run.weights / TRAINING_NAME
     stages = json.loads(path.read_text())["stages"] if path.exists() else {}
     step = int(stages.get(name, {}).get("step", 0))
     return step if step >= config.steps else 0
@@ -186,7 +186,7 @@ def record(run: Run, preset: str, report: Report) -> None:
 
     The stage's ``note`` stays, and where no step was run, so do the losses and the speed of the piece before.
     """
-    path = run.weights / "training.json"
+    path = run.weights / TRAINING_NAME
     content = json.loads(path.read_text()) if path.exists() else {"stages": {}}
     config = run.config.model_dump(mode="json")
     worlds = {name: config[name] for name in ("world", "encoder_world")}

@@ -1,0 +1,112 @@
+"""The frozen parts: VAE, E_f, E_3d and the detector, each against exact labels of rendered people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facesnap.evaluation.metrics import nme
+from facesnap.evaluation.recognise import YAW_BINS, figures
+from facesnap.faces.attributes import AttributeNet
+from facesnap.faces.detect import HaarDetector
+from facesnap.faces.encode import FaceEncoder
+from facesnap.landmarks.crop import landmark_box
+from facesnap.landmarks.fit import FaceFitter
+from facesnap.pipelines.conditions import refine_with
+from facesnap.training.mini.base import load_vae
+from facesnap.training.mini.data import Split, aligned_crop, to_tensor
+from facesnap.training.mini.vae import psnr
+
+#: A face is found when its box and the landmarks' share this much of what both cover.
+OVERLAP = 0.4
+
+
+@torch.no_grad()
+def vae_figures(mini: Path, split: Split, device: torch.device, judge: AttributeNet | None) -> dict[str, float]:
+    """PSNR, and the distance of a network's features that took no part (none without a judge).
+
+    The distance is measured, too, of pictures halved and enlarged again: what blur by two pixels amounts to.
+    """
+    vae = load_vae(mini, device)
+    found = psnr(vae, split, device, count=len(split))
+    names = {"val_psnr_db": "psnr_db", "val_psnr_features_db": "psnr_eyes_nose_mouth_db"}
+    figures = {names[name]: value for name, value in found.items()}
+    if judge is None:
+        return figures
+    distances: dict[str, list[float]] = {"feature_distance": [], "feature_distance_of_halved_pictures": []}
+    for rows in np.array_split(np.arange(len(split)), max(1, len(split) // 16)):
+        images = to_tensor(split.world.images[rows]).to(device)
+        decoded = (vae.decode(vae.encode(images * 2 - 1).latent_dist.mean).sample.float() / 2 + 0.5).clamp(0, 1)
+        small = torch.nn.functional.avg_pool2d(images, 2)
+        halved = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1)
+        for values, other in zip(distances.values(), (decoded, halved), strict=True):
+            values += feature_distance(judge, images, other).tolist()
+    return {**figures, **{name: round(float(np.mean(values)), 4) for name, values in distances.items()}}
+
+
+def feature_distance(network: AttributeNet, images: Tensor, others: Tensor) -> Tensor:
+    """(B,) distances of pictures (B, 3, H, W) in [0, 1], after LPIPS (Zhang et al. 2018, eq. 1), unweighted.
+
+    Features after the stem and each stage, of unit length over channels; squared differences, their means over places
+    added up.
+    """
+    total = torch.zeros(len(images), device=images.device)
+    a, b = images * 4 - 2, others * 4 - 2
+    for layer in (network.stem, *network.stages.children()):
+        a, b = layer(a), layer(b)
+        units = (torch.nn.functional.normalize(x.float(), dim=1) for x in (a, b))
+        total += (next(units) - next(units)).pow(2).sum(1).mean((1, 2))
+    return total
+
+
+def face_figures(mini: Path, split: Split, device: torch.device, seed: int) -> dict[str, Any]:
+    """Verification by E_f from exact crops: see :func:`facesnap.evaluation.recognise.figures`."""
+    encoder = FaceEncoder.from_pretrained(mini / "face_encoder", device=device)
+    chunks = np.array_split(np.arange(len(split)), max(1, len(split) // 64))
+    crops = ([aligned_crop(split, int(row), None) for row in rows] for rows in chunks)
+    return figures(np.concatenate([encoder.encode(part) for part in crops]), split, seed)
+
+
+def landmark_figures(mini: Path, split: Split) -> dict[str, Any]:
+    """Detection and E_3d as a user's photograph goes through them, in percent; NME by yaw, of faces that were found.
+
+    ``recall``: share of pictures whose face was found; ``false_alarms``: boxes elsewhere, per 100 pictures.
+    """
+    fitter = FaceFitter.from_pretrained(mini / "landmarks")
+    detector = HaarDetector(refine_with(fitter))
+    points = split.world.landmarks2d.astype(np.float64)
+    error, alarms = np.full(len(split), np.nan), 0
+    for row, image in enumerate(split.world.images):
+        faces = detector.detect(image)
+        shared = np.array([overlap(face.box, landmark_box(points[row])) for face in faces])
+        alarms += int((shared < OVERLAP).sum())
+        if (shared >= OVERLAP).any():
+            fitted = fitter.fit(image, faces[int(shared.argmax())].box)
+            error[row] = nme(fitted.landmarks2d[None], points[row][None])[0]
+    found, yaw = np.isfinite(error), np.abs(split.world.pose[:, 0])
+    bins = {f"yaw {low} to {min(high, 60)}": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
+    return {
+        "pictures": len(split),
+        "recall": _percent(found),
+        "recall_by_yaw": {name: _percent(found[chosen]) for name, chosen in bins.items() if chosen.any()},
+        "false_alarms": round(100 * alarms / len(split), 2),
+        "nme": _percent(error[found]),
+        "nme_median": round(100 * float(np.median(error[found])), 2),
+        "nme_by_yaw": {n: _percent(error[found & chosen]) for n, chosen in bins.items() if (found & chosen).any()},
+    }
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes (4,) x0, y0, x1, y1."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    both = float(sides.clip(min=0).prod())
+    areas = [float((box[2:] - box[:2]).prod()) for box in (a, b)]
+    return both / max(sum(areas) - both, 1e-9)
+
+
+def _percent(values: np.ndarray) -> float:
+    return round(100 * float(np.mean(values)), 2)
