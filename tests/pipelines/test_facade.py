@@ -27,7 +27,8 @@ from facesnap.core.errors import (
 from facesnap.core.identity import Identity
 from facesnap.core.types import Camera, Pose
 from facesnap.pipelines import conditions
-from facesnap.pipelines.facade import FaceSnap, identity_hash, words_beyond
+from facesnap.pipelines.facade import FaceSnap, identity_hash
+from facesnap.pipelines.prompts import words_beyond
 
 
 def pixels(snap: FaceSnap, identity: Identity, **options: Any) -> np.ndarray:

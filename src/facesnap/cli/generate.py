@@ -65,6 +65,7 @@ def generate(
             help="Weight of FFRNet: map and person together.",
         ),
     ] = 1.0,
+    carry: options.Carry = "hair,beard",
     device: options.Device = "auto",
     dtype: options.DType = "auto",
     as_json: options.Json = False,
@@ -76,6 +77,7 @@ def generate(
         raise UsageError("--face chooses a face on a photo: it goes with --reference")
     if not prompt.strip():
         raise UsageError("the prompt is empty: say what the portrait shows")
+    carried = options.parse_carry(carry)
     options.check_model(base, adapter)
     pose = options.parse_pose(pose_from, yaw, pitch, roll, expression)
     options.check_photos(*(reference or []), pose_from)
@@ -84,7 +86,9 @@ def generate(
 
     known = Identity.load(identity) if identity else None
     from facesnap.pipelines.facade import FaceSnap
+    from facesnap.pipelines.prompts import check_carry
 
+    check_carry(carried)
     snap = FaceSnap.from_pretrained(base, adapter, device, dtype)
     snap.pipeline.set_progress_bar_config(disable=True)  # ours, below, keeps quiet without a terminal
     person = known or snap.enroll(list(reference or []), face)
@@ -107,6 +111,7 @@ def generate(
             height=height,
             identity_scale=identity_scale,
             landmark_scale=landmark_scale,
+            carry=carried,
             callback_on_step_end=after_step,
         )
     files = [str(file) for file in made.save(output)]

@@ -48,6 +48,14 @@ Adapter = Annotated[
     str | None,
     typer.Option("--adapter", rich_help_panel=_MODEL, help="Adapter (FAM and FFRNet) for another base than mini."),
 ]
+Carry = Annotated[
+    str,
+    typer.Option(
+        "--carry",
+        metavar="hair,beard|none",
+        help="What of the reference is kept where the prompt says nothing of it.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda or mps.")]
 DType = Annotated[str, typer.Option("--dtype", rich_help_panel=_MODEL, help="auto, float32, bfloat16 or float16.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -67,6 +75,11 @@ def parse_expression(words: list[str] | None) -> dict[str, float]:
         except ValueError:
             raise UsageError(f"--expression {word}: {amount!r} is not a number; write for example smile=0.8") from None
     return weights
+
+
+def parse_carry(words: str) -> tuple[str, ...]:
+    """``"hair,beard"`` as a tuple; ``"none"`` is empty. What the words are is checked by the call."""
+    return () if words.strip().lower() == "none" else tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 def wants_pose(yaw: float | None, pitch: float | None, roll: float | None, expression: list[str] | None) -> bool:

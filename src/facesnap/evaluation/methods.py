@@ -63,6 +63,7 @@ class FaceSnapMethod:
             guidance_scale=task.guidance_scale,
             width=task.size,
             height=task.size,
+            carry=(),  # the prompts say all that is to be seen: what they leave out isn't there
         )
         return np.asarray(result.images[0].convert("RGB"))
 

@@ -26,6 +26,7 @@ from facesnap.faces.align import align
 from facesnap.faces.appearance import ZOOM, AppearanceEncoder
 from facesnap.faces.detect import FaceDetector, FaceRefiner, HaarDetector, pick_face
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
+from facesnap.faces.looks import LooksReader
 from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.fit import FaceFitter, FittedFace
 from facesnap.landmarks.layout import five_points
@@ -60,9 +61,11 @@ class Analyser:
         fitter: FaceFitter,
         face_encoder: FaceRecogniser,
         appearance_encoder: AppearanceEncoder,
+        looks: LooksReader | None = None,
     ) -> None:
         self.detector, self.fitter = detector, fitter
         self.face_encoder, self.appearance_encoder = face_encoder, appearance_encoder
+        self.looks = looks
         self.predictor = LandmarkPredictor(fitter)
         self.encoders = {
             "face": face_encoder.identifier,
@@ -86,6 +89,7 @@ class Analyser:
             fitter,
             FaceEncoder.from_pretrained(root / "face_encoder", device),
             appearance_encoder,
+            LooksReader.from_pretrained(root / "looks") if (root / "looks").is_dir() else None,
         )
 
     def read(self, photo: ImageSource, face: int | None = None) -> Reading:

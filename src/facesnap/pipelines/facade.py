@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from facesnap.core.errors import PromptError, UsageError
+from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.machine import choose_device
 from facesnap.core.types import Pose
@@ -24,6 +24,7 @@ from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.checkpoint import AdapterConfig
 from facesnap.pipelines.conditions import IDENTITY_GUIDANCE, Analyser, Conditions, as_list
 from facesnap.pipelines.loading import choose_dtype, find_adapter, find_base, load_pipeline
+from facesnap.pipelines.prompts import CARRIED, check_carry, check_prompt, fits, with_looks
 from facesnap.pipelines.result import Judgement, Result
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
@@ -193,6 +194,7 @@ class FaceSnap:
         identity_scale: float = 1.0,
         identity_guidance: float = IDENTITY_GUIDANCE,
         landmark_scale: float = 1.0,
+        carry: Collection[str] = CARRIED,
         callback_on_step_end: Step | None = None,
         output_type: str = "pil",
         **options: Any,
@@ -213,6 +215,7 @@ class FaceSnap:
             identity_scale: weight of the person, see :meth:`Conditions.of`.
             identity_guidance: how much of the guidance acts on the face, from 0 to 1; see there.
             landmark_scale: weight of FFRNet's residuals (diffusers' ``controlnet_conditioning_scale``).
+            carry: what of the reference is said where the prompt is silent of it, see :meth:`full_prompt`.
             callback_on_step_end: as in diffusers.
             output_type: as in diffusers.
             options: anything else that the diffusers pipeline takes.
@@ -220,12 +223,13 @@ class FaceSnap:
         Raises:
             PromptError: an empty prompt, or one longer than the text encoder takes.
             EncoderMismatchError: the identity was made with other encoders.
-            UsageError: a size, seed or option that can't be.
+            UsageError: a size, seed or option that can't be, or something to carry that isn't known.
         """
         self._check_options(options)
-        self._check_prompt(prompt, "prompt")
+        check_prompt(self.pipeline, prompt, "prompt")
         if negative_prompt:
-            self._check_prompt(negative_prompt, "negative prompt")
+            check_prompt(self.pipeline, negative_prompt, "negative prompt")
+        full_prompt = self.full_prompt(prompt, identity, carry)
         size = self.size(width, height)
         asked = self.pose_of(identity, pose)
         conditions = self.conditions(identity, asked, size, identity_scale, identity_guidance)
@@ -234,7 +238,7 @@ class FaceSnap:
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
         call |= {name: value for name, value in given.items() if value is not None}
         images = self.pipeline(
-            prompt,
+            full_prompt,
             image=_as_control(conditions.landmark_map),
             face_tokens=conditions.tokens,
             null_tokens=conditions.null_tokens,
@@ -249,6 +253,7 @@ class FaceSnap:
         settings = {
             **{name: value for name, value in call.items() if isinstance(value, str | int | float | bool | None)},
             "prompt": prompt,
+            "full_prompt": full_prompt,
             "negative_prompt": negative_prompt or "",
             "seeds": seeds,
             "width": size[0],
@@ -267,6 +272,24 @@ class FaceSnap:
             judge=lambda: self._judgement(identity, asked, conditions.landmarks),
             provenance=lambda: {"models": self.hashes, "identity": identity_hash(identity)},
         )
+
+    def full_prompt(self, prompt: str, identity: Identity, carry: Collection[str] = CARRIED) -> str:
+        """What the base is told: the prompt, and the reference's hair and beard where it says nothing of them.
+
+        Args:
+            prompt: of the call.
+            identity: of the person.
+            carry: out of :data:`~facesnap.pipelines.prompts.CARRIED`; none of them leaves every prompt as it is.
+
+        Raises:
+            UsageError: something else to carry.
+        """
+        check_carry(carry)
+        reader = self.analyser.looks
+        if reader is None or not carry:
+            return prompt
+        longer = with_looks(prompt, reader.read(identity.appearance), carry)
+        return longer if fits(self.pipeline, longer) else prompt
 
     def size(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
         """(width, height) of a call in pixels; what isn't given is the base's own. UsageError if it can't be."""
@@ -306,43 +329,11 @@ class FaceSnap:
             note = f"{why}, so the encoder that guides the model judged, which flatters"
         return Judgement(self.analyser.detector, self.analyser.fitter, judge, vector, pose, landmarks, note)
 
-    def _check_prompt(self, text: str, what: str) -> None:
-        if not isinstance(text, str) or not text.strip():
-            raise PromptError(f"the {what} is empty: say what the portrait shows")
-        for suffix in ("", "_2"):
-            tokenizer = getattr(self.pipeline, f"tokenizer{suffix}", None)
-            encoder = getattr(self.pipeline, f"text_encoder{suffix}", None)
-            if tokenizer is None or encoder is None:
-                continue
-            limit = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
-            if left_out := words_beyond(text, limit, _counter(tokenizer)):
-                raise PromptError(
-                    f"the {what} is longer than the text encoder's {limit} tokens: shorten it; left out would be:"
-                    f" {left_out}"
-                )
-
     def _check_options(self, options: Mapping[str, Any]) -> None:
         """Diffusers ignores names that it doesn't know, so that a slip of the pen would go unnoticed."""
         known = self.pipeline.stock_options() - {"prompt", "image", "generator"}
         if unknown := sorted(set(options) - known):
             raise UsageError(f"unknown option {unknown[0]}: use one of {', '.join(sorted(known))}")
-
-
-def _counter(tokenizer: Any) -> Callable[[str], int]:
-    """Counts the tokens of a text, with its start and end marks."""
-    return lambda text: len(tokenizer(text, verbose=False).input_ids)
-
-
-def words_beyond(text: str, limit: int, count: Callable[[str], int]) -> str:
-    """The words at a text's end that don't fit; empty if all do. ``count``: tokens of a text, its marks included."""
-    if count(text) <= limit:
-        return ""
-    words = text.split()
-    low, high = 0, len(words)  # the first `low` words fit, the first `high` don't
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if count(" ".join(words[:middle])) <= limit else (low, middle)
-    return " ".join(words[low:]) or text
 
 
 def identity_hash(identity: Identity) -> str:

@@ -142,6 +142,10 @@ class AttributeConfig(StageConfig):
     image_size: int = 128
 
 
+class LooksConfig(StageConfig):
+    """What hair and beard a reference wears, from E_c's tokens."""
+
+
 class MiniConfig(_Strict):
     """Every stage of ``facesnap mini train``.
 
@@ -157,6 +161,7 @@ class MiniConfig(_Strict):
     clip: ClipConfig = ClipConfig()
     face: FaceConfig = FaceConfig()
     landmarks: LandmarkConfig = LandmarkConfig()
+    looks: LooksConfig = LooksConfig()
     unet: UnetConfig = UnetConfig()
     adapter: AdapterConfig = AdapterConfig()
     judge_face: FaceConfig = FaceConfig(architecture="PatchFaceNet")
@@ -172,6 +177,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "clip": {"steps": 1000, "batch_size": 128},
         "face": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
+        "looks": {"steps": 1000, "batch_size": 64},
         "decoder": {"steps": 0},
         "unet": {"steps": 9000, "batch_size": 64, "learning_rate": 6e-4},
         "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
@@ -186,6 +192,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "clip": {"steps": 6000, "batch_size": 512},
         "face": {"steps": 10000, "batch_size": 256},
         "landmarks": {"steps": 10000, "batch_size": 256},
+        "looks": {"steps": 3000, "batch_size": 256},
         "decoder": {"steps": 8000, "batch_size": 64, "learning_rate": 5e-4, "betas": (0.5, 0.99)},
         "unet": {"steps": 40000, "batch_size": 256, "ema_decay": 0.9998},
         "adapter": {"steps": 20000, "batch_size": 128, "id_batch": 32, "learning_rate": 5e-4},

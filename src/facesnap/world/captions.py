@@ -15,8 +15,9 @@ import numpy as np
 
 from facesnap.world import phrases
 from facesnap.world.characters import generator
+from facesnap.world.palette import HAIR
 
-__all__ = ["COLOURLESS", "captions_of", "named_by"]
+__all__ = ["COLOURLESS", "captions_of", "named_by", "plain_phrases"]
 
 #: Styles that show no colours: captions name none.
 COLOURLESS = ("pencil", "black and white", "old photograph")
@@ -49,6 +50,13 @@ def named_by(caption: str, attributes: dict[str, Any]) -> set[str]:
     things = {**_worn(attributes), **_shown(attributes)}
     said = [name for name, options in things.items() if any(option in caption for option in options)]
     return {"style", *(attribute for thing in said for attribute in NAMES.get(thing, ()))}
+
+
+def plain_phrases() -> dict[str, dict[str, str]]:
+    """Attribute -> value -> a phrase that names it after "with"; ``{c}`` stands for hair's colour, and may be empty."""
+    hair = {style: next(p for p in options if "a(n)" not in p) for style, options in phrases.HAIR.items()}
+    beards = {name: options[0] for name, options in phrases.BEARDS.items()}
+    return {"hair_style": hair, "hair_colour": {colour: colour for colour in HAIR}, "beard": beards}
 
 
 def _caption(a: dict[str, Any], rng: np.random.Generator, share: float, least: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ class AttributeStage(Stage):
         self.values = {name: sorted({str(a[name]) for a in labels}) for name in JUDGED}
         self.network = AttributeNet({"attributes": self.values, "size": config.image_size})
         self.modules = nn.ModuleDict({"network": self.network})
-        self.targets = self._targets(train)
+        self.targets = codes_of(train, self.values)
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """Whole pictures, a little moved and scaled, and what they show."""
@@ -54,14 +54,14 @@ class AttributeStage(Stage):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Mean over the attributes."""
         logits = self.network(batch["pictures"])
-        losses = [F.cross_entropy(logits[name].float(), batch[name]) for name in self.values]
+        losses = [F.cross_entropy(logits[name].float(), batch[name], ignore_index=IGNORED) for name in self.values]
         return {"loss": torch.stack(losses).mean()}
 
     @torch.no_grad()
     def export(self, about: Mapping[str, str]) -> dict[str, float]:
         """Write the network in half precision; its accuracy on people never trained on, per attribute."""
         save_module(self.out / "judge_attributes", self.network, self.network.config, about, dtype=torch.float16)
-        size, targets = self.network.config["size"], self._targets(self.check)
+        size, targets = self.network.config["size"], codes_of(self.check, self.values)
         right: dict[str, list[float]] = {name: [] for name in self.values}
         for rows in np.array_split(np.arange(len(self.check)), max(1, len(self.check) // 64)):
             pictures = to_tensor([shrunk(self.check.world.images[row], size) for row in rows])
@@ -71,18 +71,6 @@ class AttributeStage(Stage):
                 right[name] += (logits.argmax(1).cpu() == target)[known].float().tolist()
         return {f"val_{name}": round(float(np.mean(hits)), 3) for name, hits in right.items() if hits}
 
-    def _targets(self, split: Split) -> dict[str, Tensor]:
-        """Attribute -> (N,) places in its values; ignored where the picture can't show it."""
-        found = {}
-        for name, values in self.values.items():
-            place = {value: i for i, value in enumerate(values)}
-            codes = [
-                IGNORED if name in COLOURS and a["style"] in COLOURLESS else place.get(str(a[name]), IGNORED)
-                for a in split.world.attributes
-            ]
-            found[name] = torch.tensor(codes)
-        return found
-
     def _drawn(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A window of at least 85% of the side, sometimes as a photograph; never mirrored: light has a side."""
         side = image.shape[0]
@@ -90,3 +78,19 @@ class AttributeStage(Stage):
         x, y = rng.integers(0, side - width + 1, 2)
         small = shrunk(image[y : y + width, x : x + width], self.network.config["size"])
         return photograph(small, rng) if rng.random() < PHOTOGRAPHS else small
+
+
+def codes_of(split: Split, values: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+    """Attribute -> (N,) places in its values; :data:`IGNORED` where the picture can't show it."""
+    found = {}
+    for name, known in values.items():
+        place = {value: i for i, value in enumerate(known)}
+        codes = [IGNORED if _hidden(name, a) else place.get(str(a[name]), IGNORED) for a in split.world.attributes]
+        found[name] = torch.tensor(codes)
+    return found
+
+
+def _hidden(name: str, attributes: Mapping[str, Any]) -> bool:
+    if name == "beard" and attributes["occluder"] != "none":
+        return "mouth" in str(attributes["occluder_hides"])
+    return name in COLOURS and attributes["style"] in COLOURLESS

@@ -26,6 +26,7 @@ from facesnap.training.mini.data import Split
 from facesnap.training.mini.decoder import DecoderStage
 from facesnap.training.mini.face import FaceStage
 from facesnap.training.mini.landmarks import LandmarkStage
+from facesnap.training.mini.looks import LooksStage
 from facesnap.training.mini.unet import UnetStage
 from facesnap.training.mini.vae import VaeStage
 from facesnap.world.datasets.shards import render_split
@@ -104,6 +105,7 @@ STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
     "clip": lambda r: ClipStage(r.config.clip, *r.encoder_world.learnt, r.weights, r.device, judge=False),
     "face": _face,
     "landmarks": _landmarks,
+    "looks": lambda r: LooksStage(r.config.looks, *r.encoder_world.learnt, r.weights, r.device),
     "decoder": lambda r: DecoderStage(r.config.decoder, *r.encoder_world.learnt, r.weights, r.device),
     "unet": lambda r: UnetStage(r.config.unet, *r.world.learnt, r.weights, r.device),
     "adapter": lambda r: AdapterStage(r.config.adapter, *r.world.learnt, r.weights, r.device, r.config.seed),
