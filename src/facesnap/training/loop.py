@@ -127,14 +127,17 @@ def train(
         state.load(checkpoint)
         say(f"{name}: resumed at step {state.step} of {config.steps}")
     begun, first, log = time.monotonic(), state.step, _Log(folder / f"{name}.jsonl", config, say, name)
-    before, saved = state.seconds, begun
+    before, saved, waited = state.seconds, begun, 0.0
     deadline = begun + 60.0 * minutes if minutes is not None else float("inf")
     with _StopSignal() as stop:
         drawn = batches(stage, seed, state.step, config.steps, workers)
         while state.step < config.steps and time.monotonic() < deadline and not stop.asked:
-            losses = _step(stage, state, config, next(drawn), device)
+            asked = time.perf_counter()
+            batch = next(drawn)
+            waited += time.perf_counter() - asked
+            losses = _step(stage, state, config, batch, device)
             state.seconds = before + time.monotonic() - begun
-            log.add(state, losses, first, begun)
+            log.add(state, losses, first, begun, waited)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 state.save(checkpoint)
                 saved = time.monotonic()
@@ -174,26 +177,31 @@ def _step(stage: Stage, state: TrainState, config: StageConfig, batch: Batch, de
 
 
 class _Log:
-    """One JSON line and one printed line every ``log_every`` steps, each the mean since the last."""
+    """One JSON line and one printed line every ``log_every`` steps, each the mean since the last.
+
+    Beside the losses, the speed since the piece began and the share of time spent waiting for batches.
+    """
 
     def __init__(self, path: Path, config: StageConfig, say: Callable[[str], None], name: str) -> None:
         self.path, self.config, self.say, self.name = path, config, say, name
         self.window: list[dict[str, float]] = []
         self.means: list[dict[str, float]] = []
 
-    def add(self, state: TrainState, losses: dict[str, float], first: int, begun: float) -> None:
+    def add(self, state: TrainState, losses: dict[str, float], first: int, begun: float, waited: float) -> None:
         self.window.append(losses)
         if state.step % self.config.log_every and state.step < self.config.steps:
             return
         mean = _mean(self.window)
         self.means.append(mean)
         self.window = []
-        rate = (state.step - first) * self.config.batch_size / (time.monotonic() - begun)
-        line = {"step": state.step, "seconds": round(state.seconds, 1), "samples_per_second": round(rate, 1), **mean}
+        taken = time.monotonic() - begun
+        rate, waiting = (state.step - first) * self.config.batch_size / taken, round(waited / taken, 3)
+        speed = {"samples_per_second": round(rate, 1), "waiting_for_data": waiting}
+        line = {"step": state.step, "seconds": round(state.seconds, 1), **speed, **mean}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         shown = " ".join(f"{k}={v:.4g}" for k, v in mean.items())
-        self.say(f"{self.name} {state.step}/{self.config.steps} {rate:.0f}/s {shown}")
+        self.say(f"{self.name} {state.step}/{self.config.steps} {rate:.0f}/s (data {waiting:.0%}) {shown}")
 
     def recent(self) -> dict[str, float]:
         last = self.means[-max(1, len(self.means) // 10) :] or ([_mean(self.window)] if self.window else [])
