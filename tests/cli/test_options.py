@@ -10,6 +10,13 @@ from facesnap.cli import options
 from facesnap.core.errors import ImageError, UsageError
 
 
+@pytest.mark.parametrize(
+    ("words", "carried"), [("hair,beard", ("hair", "beard")), (" beard ", ("beard",)), ("none", ()), ("None", ())]
+)
+def test_what_is_carried_is_a_list_or_none(words: str, carried: tuple[str, ...]) -> None:
+    assert options.parse_carry(words) == carried
+
+
 def test_no_option_asks_for_no_pose() -> None:
     assert options.parse_pose(None, None, None, None, None) is None
     assert options.parse_pose(Path("driver.jpg"), None, None, None, []) is None
