@@ -18,6 +18,7 @@ from facesnap.training.losses import (
     draw_timesteps,
     identity_gate,
     identity_loss,
+    supervised_contrastive_loss,
 )
 
 
@@ -65,6 +66,19 @@ def test_identity_loss_is_one_minus_the_cosine() -> None:
 
 def test_identity_gate_lets_only_little_noise_through() -> None:
     assert identity_gate(torch.tensor([0, 349, 350, 999]), 1000, 0.35).tolist() == [True, True, False, False]
+
+
+def test_contrastive_loss_pulls_a_persons_pictures_together() -> None:
+    person = torch.tensor([0, 0, 1, 1])
+    apart = torch.eye(4)
+    together = torch.eye(2)[person]
+    ideal = -math.log(math.e**10 / (math.e**10 + 2))
+    assert float(supervised_contrastive_loss(together, person, 0.1)) == pytest.approx(ideal, abs=1e-5)
+    assert float(supervised_contrastive_loss(apart, person, 0.1)) == pytest.approx(math.log(3), abs=1e-5)
+    alone = torch.tensor([0, 0, 1, 2])  # who has no other picture doesn't count
+    expected = -math.log(1 / 3)
+    assert float(supervised_contrastive_loss(apart, alone, 0.1)) == pytest.approx(expected, abs=1e-5)
+    assert float(supervised_contrastive_loss(apart, torch.arange(4), 0.1)) == 0.0
 
 
 def test_timesteps_come_one_from_each_stratum_and_never_past_the_end() -> None:

@@ -84,13 +84,16 @@ class ClipConfig(StageConfig):
 class FaceConfig(StageConfig):
     """E_f (and the face judge): ArcFace margin in radians, growing in over ``ramp`` steps; logits' scale.
 
-    ``photographs``: the share of crops that are augmented as photographs.
+    ``temperature``: of the contrastive loss among a batch's people, ``pictures_per_person`` of each. ``photographs``:
+    the share of crops that are augmented as photographs.
     """
 
     architecture: str = "FaceNet"
     scale: float = 16.0
     margin: float = 0.3
     ramp: int = 1500
+    pictures_per_person: int = 4
+    temperature: float = 0.1
     photographs: float = 1.0
 
 
@@ -155,7 +158,7 @@ class MiniConfig(_Strict):
 
     seed: int = 0
     world: WorldConfig = WorldConfig()
-    encoder_world: WorldConfig = WorldConfig(preset="full", train_people=2000, judge_people=500, images_per_person=10)
+    encoder_world: WorldConfig = WorldConfig(preset="full", train_people=2000, judge_people=1500, images_per_person=10)
     vae: VaeConfig = VaeConfig()
     decoder: DecoderConfig = DecoderConfig()
     clip: ClipConfig = ClipConfig()
@@ -175,7 +178,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     "cpu": {
         "vae": {"steps": 12000, "batch_size": 16, "learning_rate": 3e-3},
         "clip": {"steps": 1000, "batch_size": 128},
-        "face": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
+        "face": {"steps": 4500, "batch_size": 128, "learning_rate": 2e-3},
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "looks": {"steps": 1000, "batch_size": 64},
         "decoder": {"steps": 0},

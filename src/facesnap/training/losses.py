@@ -142,6 +142,20 @@ class AngularMargin(nn.Module):
         return F.cross_entropy(self.scale * torch.where(chosen, shifted, cosine), person)
 
 
+def supervised_contrastive_loss(embedding: Tensor, person: Tensor, temperature: float) -> Tensor:
+    """Pictures of one person against all others of the batch (Khosla et al. 2020, eq. 2); unit embeddings (B, D).
+
+    A picture without another one of its person has no part in the mean.
+    """
+    similarity = embedding.float() @ embedding.float().T / temperature
+    itself = torch.eye(len(person), dtype=torch.bool, device=person.device)
+    same = (person[:, None] == person[None, :]) & ~itself
+    log_share = F.log_softmax(similarity.masked_fill(itself, -1e9), dim=1)
+    several = same.any(dim=1)
+    each = -(log_share * same).sum(1)[several] / same.sum(1)[several]
+    return each.mean() if len(each) else similarity.sum() * 0.0
+
+
 def contrastive_loss(images: Tensor, texts: Tensor, log_scale: Tensor) -> Tensor:
     """CLIP's symmetric cross-entropy (Radford et al. 2021, figure 3) of unit features (B, D)."""
     logits = log_scale.clamp(max=math.log(100.0)).exp() * images.float() @ texts.float().T

@@ -69,6 +69,12 @@ def draw_rows(count: int, batch: int, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(count, batch, replace=count < batch)
 
 
+def draw_several(split: Split, people: int, each: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of ``people`` persons, ``each`` of every one, person by person (with repeats only where there are fewer)."""
+    chosen = draw_rows(split.people, people, rng)
+    return np.concatenate([split.rows_of[p][draw_rows(len(split.rows_of[p]), each, rng)] for p in chosen])
+
+
 def aligned_crop(
     split: Split,
     row: int,

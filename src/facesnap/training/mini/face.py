@@ -15,8 +15,8 @@ from facesnap.faces.networks import build_network
 from facesnap.training.batches import Batch
 from facesnap.training.config import FaceConfig
 from facesnap.training.loop import Stage
-from facesnap.training.losses import AngularMargin
-from facesnap.training.mini.data import Split, aligned_crop, draw_rows, to_tensor
+from facesnap.training.losses import AngularMargin, supervised_contrastive_loss
+from facesnap.training.mini.data import Split, aligned_crop, draw_several, to_tensor
 
 
 class FaceStage(Stage):
@@ -31,15 +31,24 @@ class FaceStage(Stage):
         self.person = torch.from_numpy(train.person_index)
 
     def draw(self, rng: np.random.Generator) -> Batch:
-        """Aligned crops as photographs, and whose they are."""
-        rows = draw_rows(len(self.train), self.config.batch_size, rng)
+        """Aligned crops as photographs, several of each person, and whose they are."""
+        each = self.config.pictures_per_person
+        rows = draw_several(self.train, max(1, self.config.batch_size // each), each, rng)
         share = self.config.photographs
         crops = [mirrored(aligned_crop(self.train, int(row), rng, photographs=share), rng) for row in rows]
         return {"crops": to_tensor(crops), "person": self.person[rows]}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The angular margin's."""
-        return {"loss": self.head(self.network(batch["crops"]), batch["person"])}
+        """The angular margin's among all people, and the contrastive one's among those of the batch.
+
+        Classes alone hardly get a small network off the ground: two pictures of one person rarely meet (docs/LOG.md).
+        """
+        embedding, person = self.network(batch["crops"]), batch["person"]
+        losses = {
+            "margin": self.head(embedding, person),
+            "contrastive": supervised_contrastive_loss(embedding, person, self.config.temperature),
+        }
+        return {"loss": losses["margin"] + losses["contrastive"], **losses}
 
     def start_from(self, network: nn.Module) -> None:
         """Begin with a trained network of the same architecture, and each class where its person lies.
