@@ -140,8 +140,8 @@ def test_a_split_is_rendered_when_it_is_asked_for(tmp_path: Path, monkeypatch: p
     worlds = run.Run(tmp_path, config, torch.device("cpu"))
     assert worlds.world.learnt == (tmp_path, tmp_path)
     assert [request[:4] for request in asked] == [
-        (tmp_path / "world", "train", 7, 8),
-        (tmp_path / "world", "val", 100, 8),
+        (tmp_path / "world", "train", 7, 6),
+        (tmp_path / "world", "val", 100, 6),
     ]
     assert asked[0][5:] == (3, "cpu", 256)
     asked.clear()

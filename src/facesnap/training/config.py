@@ -39,10 +39,10 @@ class WorldConfig(_Strict):
     size: int = 256
     preset: str = "cpu"
     seed: int = 0
-    train_people: int = 3000
+    train_people: int = 4000
     judge_people: int = 0
     val_people: int = 100
-    images_per_person: int = 8
+    images_per_person: int = 6
 
 
 class VaeConfig(StageConfig):
