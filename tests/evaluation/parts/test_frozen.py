@@ -15,11 +15,13 @@ import torch
 from tests.training.conftest import drawn_world, tiny_run  # noqa: F401 (a fixture)
 
 from facesnap.core.errors import AdapterError
-from facesnap.core.weights import mini_folder
+from facesnap.core.images import load_image
+from facesnap.core.weights import mini_folder, save_module
 from facesnap.evaluation.parts import measure
 from facesnap.evaluation.parts.frozen import feature_distance, overlap
 from facesnap.faces.attributes import AttributeNet
 from facesnap.landmarks.morphable import MORPHABLE_NAME
+from facesnap.training.mini.attributes import JUDGED
 from facesnap.training.mini.card import write_card
 from facesnap.training.mini.data import to_tensor
 
@@ -55,17 +57,26 @@ def test_every_part_that_was_trained_is_measured_and_put_into_the_card(
     monkeypatch.setattr(measure, "held_out", lambda *_: labelled)
     mini = tiny_run.weights
     shutil.copy(mini_folder() / "landmarks" / MORPHABLE_NAME, mini / "landmarks")
+    shutil.copytree(mini_folder() / "judge_face", mini / "judge_face")
+    network = AttributeNet({"attributes": {name: [str(fakes.SHOWN[name]), "other"] for name in JUDGED}, "size": 64})
+    save_module(mini / "judge_attributes", network, network.config, {})
     training = {
         "preset": "cpu", "seed": 0, "stages": {},
         **{name: tiny_run.config.model_dump(mode="json")[name] for name in ("world", "encoder_world")},
     }  # fmt: skip
     (mini / "training.json").write_text(json.dumps(training))
-    found = measure.measure_parts(tiny_run.folder, device="cpu", say=lambda _: None)
-    assert {"vae", "face_encoder", "landmarks"} <= set(found)
+    found = measure.measure_parts(tiny_run.folder, device="cpu", prompts=2, seeds=3, say=lambda _: None)
+    assert {"vae", "face_encoder", "landmarks", "base"} <= set(found)
+    assert -1 <= found["vae"]["likeness"] < 0.99
+    assert found["vae"]["feature_distance"] > 0
+    agreement = found["base"]["agreement"]
+    assert agreement["base"]["style"][1] == 3 * agreement["real renders"]["style"][1] == 6
+    assert load_image(tiny_run.folder / "base.png").shape == (128, 2 * 3 * 128 + 8, 3)
     assert 5 < found["vae"]["psnr_db"] < 40
     assert found["landmarks"]["pictures"] == len(world)
     assert json.loads((mini / "quality.json").read_text())["vae"] == found["vae"]
     card = (mini / "MODEL_CARD.md").read_text()
+    assert "| style |" in card
     assert f"**VAE**: PSNR {found['vae']['psnr_db']} dB" in card
     write_card(mini, training)  # a later stage writes the card anew: the figures stay
     assert (mini / "MODEL_CARD.md").read_text() == card

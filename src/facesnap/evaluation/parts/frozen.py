@@ -11,9 +11,10 @@ from torch import Tensor
 
 from facesnap.evaluation.metrics import nme
 from facesnap.evaluation.recognise import YAW_BINS, figures
+from facesnap.faces.align import align
 from facesnap.faces.attributes import AttributeNet
 from facesnap.faces.detect import HaarDetector
-from facesnap.faces.encode import FaceEncoder
+from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.pipelines.conditions import refine_with
@@ -26,26 +27,37 @@ OVERLAP = 0.4
 
 
 @torch.no_grad()
-def vae_figures(mini: Path, split: Split, device: torch.device, judge: AttributeNet | None) -> dict[str, float]:
-    """PSNR, and the distance of a network's features that took no part (none without a judge).
+def vae_figures(
+    mini: Path, split: Split, device: torch.device, features: AttributeNet | None, likeness: FaceRecogniser | None
+) -> dict[str, float]:
+    """PSNR, and what networks that took no part see of a picture that went through the VAE; each only if it is there.
 
-    The distance is measured, too, of pictures halved and enlarged again: what blur by two pixels amounts to.
+    ``features``: distance of its features, and that of pictures halved and enlarged again, which is what blur by two
+    pixels amounts to. ``likeness``: mean cosine of its vectors of the face before and after.
     """
     vae = load_vae(mini, device)
     found = psnr(vae, split, device, count=len(split))
     names = {"val_psnr_db": "psnr_db", "val_psnr_features_db": "psnr_eyes_nose_mouth_db"}
     figures = {names[name]: value for name, value in found.items()}
-    if judge is None:
-        return figures
-    distances: dict[str, list[float]] = {"feature_distance": [], "feature_distance_of_halved_pictures": []}
+    seen: dict[str, list[float]] = {}
     for rows in np.array_split(np.arange(len(split)), max(1, len(split) // 16)):
         images = to_tensor(split.world.images[rows]).to(device)
         decoded = (vae.decode(vae.encode(images * 2 - 1).latent_dist.mean).sample.float() / 2 + 0.5).clamp(0, 1)
-        small = torch.nn.functional.avg_pool2d(images, 2)
-        halved = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1)
-        for values, other in zip(distances.values(), (decoded, halved), strict=True):
-            values += feature_distance(judge, images, other).tolist()
-    return {**figures, **{name: round(float(np.mean(values)), 4) for name, values in distances.items()}}
+        if features is not None:
+            small = torch.nn.functional.avg_pool2d(images, 2)
+            halved = torch.nn.functional.interpolate(small, scale_factor=2, mode="bicubic").clamp(0, 1)
+            others = {"feature_distance": decoded, "feature_distance_of_halved_pictures": halved}
+            for name, other in others.items():
+                seen.setdefault(name, []).extend(feature_distance(features, images, other).tolist())
+        if likeness is not None:
+            made = (decoded.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+            pairs = (
+                (split.world.images[row], picture, split.points5[row]) for row, picture in zip(rows, made, strict=True)
+            )
+            crops = [(align(before, points), align(after, points)) for before, after, points in pairs]
+            a, b = (likeness.encode(list(several)) for several in zip(*crops, strict=True))
+            seen.setdefault("likeness", []).extend((a * b).sum(axis=1).tolist())
+    return {**figures, **{name: round(float(np.mean(values)), 4) for name, values in seen.items()}}
 
 
 def feature_distance(network: AttributeNet, images: Tensor, others: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from facesnap.core.weights import read_json, write_json
 from facesnap.evaluation.parts.base import base_figures
 from facesnap.evaluation.parts.frozen import face_figures, landmark_figures, vae_figures
 from facesnap.faces.attributes import AttributeJudge
+from facesnap.faces.encode import FaceEncoder
 from facesnap.training.heldout import held_out
 from facesnap.training.mini.adapter import DEFAULTS
 from facesnap.training.mini.card import QUALITY_NAME, TRAINING_NAME, write_card
@@ -53,9 +54,10 @@ def measure_parts(
     world = training["encoder_world"]
     split = Split(held_out(run / "encoder_world", "test", people, RENDERS, seed, world["preset"], world["size"]))
     judge = _judge(mini, str(where))
+    likeness = FaceEncoder.from_pretrained(mini / "judge_face", where) if _there(mini, "judge_face") else None
     found: dict[str, Any] = {"people": split.people, "pictures": len(split), "seed": seed, "preset": world["preset"]}
     measures: dict[str, tuple[tuple[str, ...], Callable[[], Any]]] = {
-        "vae": (("base/vae",), lambda: vae_figures(mini, split, where, judge.network if judge else None)),
+        "vae": (("base/vae",), lambda: vae_figures(mini, split, where, judge.network if judge else None, likeness)),
         "face_encoder": (("face_encoder",), lambda: face_figures(mini, split, where, seed)),
         "landmarks": (("landmarks",), lambda: landmark_figures(mini, split)),
     }

@@ -39,6 +39,8 @@ def _vae(found: Found) -> list[str]:
             f"; distance of an unrelated network's features {found['feature_distance']} (a picture halved and enlarged"
             f" again: {found['feature_distance_of_halved_pictures']})"
         )
+    if "likeness" in found:
+        line += f"; cosine of the judge's vectors of a face before and after {found['likeness']}"
     return [line + "."]
 
 
