@@ -15,6 +15,7 @@ from facesnap.core.errors import AdapterError, OutputError
 from facesnap.core.weights import save_whole
 from facesnap.models.autoencoder import PatchAutoencoder
 from facesnap.training.mini.base import load_vae
+from facesnap.training.mini.clip import patches
 from facesnap.training.mini.data import to_tensor
 from facesnap.training.mini.export import save_half, write_base
 from facesnap.training.mini.tokens import tokenize, train_tokenizer
@@ -63,6 +64,36 @@ def test_tokenizer_writes_any_prompt_and_is_stock(tmp_path: Path) -> None:
         assert again.decode(ids, skip_special_tokens=True).replace(" ", "") == text.replace(" ", "")
     assert len(again("a person with red hair").input_ids) == 7  # known words are single tokens
     assert tokenize(again, ["a", "a person"]).shape == (2, 24)
+
+
+def test_patches_are_what_each_token_begins_from() -> None:
+    image = torch.arange(2 * 3 * 8 * 12, dtype=torch.float32).view(2, 3, 8, 12)
+    cut = patches(image, 4)
+    assert cut.shape == (2, 6, 48)
+    assert torch.equal(cut[1, 4].view(3, 4, 4), image[1, :, 4:8, 4:8])  # the second row's second
+
+
+def test_hidden_states_of_the_image_encoder_learn_to_say_pixels(tiny_run: Any) -> None:
+    from facesnap.training.mini.clip import ClipStage
+
+    config = tiny_run.config.clip.model_copy(update={"faces": 4, "pixel_weight": 10.0})
+    torch.manual_seed(0)
+    stage = ClipStage(config, tiny_run.train, tiny_run.train, tiny_run.folder / "x", tiny_run.device, judge=False)
+    batch = stage.draw(np.random.default_rng(0))
+    assert batch["clean"].shape == (config.batch_size + 4, 3, 112, 112)
+    optimizer = torch.optim.Adam(stage.modules.parameters(), lr=3e-3)
+    said = []
+    for _ in range(12):
+        losses = stage.loss(batch)
+        torch.testing.assert_close(losses["loss"], losses["contrastive"] + 10.0 * losses["pixels"])
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        optimizer.step()
+        said.append(float(losses["pixels"].detach()))
+    assert said[-1] < 0.7 * said[0]
+    plain = stage.config.model_copy(update={"pixel_weight": 0.0, "faces": 0})
+    judge = ClipStage(plain, tiny_run.train, tiny_run.train, tiny_run.folder / "x", tiny_run.device, judge=True)
+    assert "pixels" not in judge.loss(judge.draw(np.random.default_rng(0)))
 
 
 def test_exported_vae_has_latents_of_unit_variance(tiny_run: Any) -> None:

@@ -68,7 +68,11 @@ class DecoderConfig(StageConfig):
 
 
 class ClipConfig(StageConfig):
-    """Text encoder (its width is the UNet's cross-attention width) and image encoder E_c, contrastive."""
+    """Text encoder (its width is the UNet's cross-attention width) and image encoder E_c, contrastive.
+
+    ``pixel_weight``: of the loss that makes E_c's hidden states say pixels; 0: no such loss. ``faces``: aligned crops
+    beside a batch's pictures, for that loss.
+    """
 
     vocab_size: int = 2048
     max_tokens: int = 64
@@ -79,6 +83,8 @@ class ClipConfig(StageConfig):
     image_width: int = 128
     image_layers: int = 5
     projection: int = 128
+    pixel_weight: float = 10.0
+    faces: int = 64
 
 
 class FaceConfig(StageConfig):
@@ -149,6 +155,10 @@ class LooksConfig(StageConfig):
     """What hair and beard a reference wears, from E_c's tokens."""
 
 
+#: It judges pictures by what captions say, so nothing makes it keep more.
+_CLIP_JUDGE: Final[dict[str, Any]] = {"patch_size": 16, "image_size": 128, "pixel_weight": 0.0, "faces": 0}
+
+
 class MiniConfig(_Strict):
     """Every stage of ``facesnap mini train``.
 
@@ -168,7 +178,7 @@ class MiniConfig(_Strict):
     unet: UnetConfig = UnetConfig()
     adapter: AdapterConfig = AdapterConfig()
     judge_face: FaceConfig = FaceConfig(architecture="PatchFaceNet")
-    judge_clip: ClipConfig = ClipConfig()
+    judge_clip: ClipConfig = ClipConfig(**_CLIP_JUDGE)
     judge_attributes: AttributeConfig = AttributeConfig()
 
 
@@ -185,7 +195,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "unet": {"steps": 9000, "batch_size": 64, "learning_rate": 6e-4},
         "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 1500, "batch_size": 64},
-        "judge_clip": {"steps": 700, "batch_size": 128, "patch_size": 16, "image_size": 128, "image_width": 128},
+        "judge_clip": {"steps": 700, "batch_size": 128, **_CLIP_JUDGE},
         "judge_attributes": {"steps": 0, "batch_size": 64, "learning_rate": 2e-3},
     },
     "gpu": {
@@ -200,7 +210,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "unet": {"steps": 40000, "batch_size": 256, "ema_decay": 0.9998},
         "adapter": {"steps": 20000, "batch_size": 128, "id_batch": 32, "learning_rate": 5e-4},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 5000, "batch_size": 256},
-        "judge_clip": {"steps": 4000, "batch_size": 512, "patch_size": 16, "image_size": 128, "image_width": 128},
+        "judge_clip": {"steps": 4000, "batch_size": 512, **_CLIP_JUDGE},
         "judge_attributes": {"steps": 5000, "batch_size": 256, "learning_rate": 2e-3},
     },
 }

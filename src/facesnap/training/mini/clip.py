@@ -1,4 +1,8 @@
-"""Stages ``clip`` and ``judge_clip``: a text and an image encoder that agree (contrastive)."""
+"""Stages ``clip`` and ``judge_clip``: a text and an image encoder that agree (contrastive).
+
+E_c has to keep, besides, what no caption says: the look of a face. So its last hidden states also learn to say each
+patch's pixels, of pictures and of aligned faces, as they were before they became photographs.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +27,13 @@ from transformers import (
 
 from facesnap.core.images import similarity_crop
 from facesnap.core.weights import save_whole
-from facesnap.faces.appearance import CLIP_MEAN, CLIP_STD, save_preprocessor
+from facesnap.faces.appearance import CLIP_MEAN, CLIP_STD, ZOOM, save_preprocessor
 from facesnap.training.augment import photograph
 from facesnap.training.batches import Batch
 from facesnap.training.config import ClipConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import contrastive_loss
-from facesnap.training.mini.data import Split, draw_rows, to_tensor
+from facesnap.training.mini.data import Split, aligned_crop, draw_rows, to_tensor
 from facesnap.training.mini.export import save_half
 from facesnap.training.mini.tokens import tokenize, train_tokenizer
 
@@ -49,6 +53,8 @@ class ClipStage(Stage):
         self.model: Any = CLIPModel(_clip_config(config, self.tokenizer))
         self.model.set_attn_implementation(EAGER)
         self.modules = nn.ModuleDict({"clip": self.model})
+        if config.pixel_weight > 0:
+            self.modules["pixels"] = nn.Linear(config.image_width, 3 * config.patch_size**2)
         self.ids = [tokenize(self.tokenizer, several) for several in train.world.captions]
         self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (CLIP_MEAN, CLIP_STD))
 
@@ -56,22 +62,35 @@ class ClipStage(Stage):
         """Random views (the whole picture to the face alone), each with one of the picture's captions."""
         rows = draw_rows(len(self.train), self.config.batch_size, rng)
         views = [_view(self.train.world.images[row], self.config.image_size, rng) for row in rows]
+        faces = draw_rows(len(self.train), self.config.faces, rng)
+        views += [
+            aligned_crop(self.train, int(r), rng, size=self.config.image_size, zoom=ZOOM, photographs=0.0)
+            for r in faces
+        ]
+        seen = [photograph(view, rng) if rng.random() < 0.5 else view for view in views]
         ids = torch.stack([self.ids[row][rng.integers(len(self.ids[row]))] for row in rows])
-        return {"views": to_tensor(views), "ids": ids}
+        return {"views": to_tensor(seen), "clean": to_tensor(views), "ids": ids}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """CLIP's, and how many views of a batch find their own caption first."""
-        images, texts = self._features(batch["views"], batch["ids"])
+        """CLIP's, that of the pixels, and how many views of a batch find their own caption first."""
+        vision = self.model.get_image_features(pixel_values=self._normal(batch["views"]))
+        texts = self._texts(batch["ids"])
+        images = F.normalize(vision.pooler_output.float()[: len(texts)], dim=-1)
         logits = images @ texts.T
         accuracy = (logits.argmax(1) == torch.arange(len(logits), device=self.device)).float().mean()
-        loss = contrastive_loss(images, texts, self.model.logit_scale)
-        return {"loss": loss, "batch_recall": accuracy}
+        losses = {"contrastive": contrastive_loss(images, texts, self.model.logit_scale)}
+        total = losses["contrastive"]
+        if "pixels" in self.modules:
+            said = self.modules["pixels"](vision.last_hidden_state[:, 1:])
+            losses["pixels"] = F.mse_loss(said.float(), patches(batch["clean"] * 2 - 1, self.config.patch_size))
+            total = total + self.config.pixel_weight * losses["pixels"]
+        return {"loss": total, **losses, "batch_recall": accuracy}
 
-    def _features(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = (images - self.mean) / self.std
-        image = self.model.get_image_features(pixel_values=pixels).pooler_output
-        text = self.model.get_text_features(input_ids=ids).pooler_output
-        return F.normalize(image.float(), dim=-1), F.normalize(text.float(), dim=-1)
+    def _normal(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+    def _texts(self, ids: Tensor) -> Tensor:
+        return F.normalize(self.model.get_text_features(input_ids=ids).pooler_output.float(), dim=-1)
 
     @torch.no_grad()
     def export(self, about: Mapping[str, str]) -> dict[str, float]:
@@ -100,21 +119,26 @@ class ClipStage(Stage):
         rows = draw_rows(len(self.check), min(100, len(self.check)), rng)
         views = [_resize(self.check.world.images[row], self.config.image_size) for row in rows]
         ids = torch.stack([tokenize(self.tokenizer, self.check.world.captions[row])[0] for row in rows])
-        images, texts = self._features(to_tensor(views).to(self.device), ids.to(self.device))
+        pixels, texts = self._normal(to_tensor(views).to(self.device)), self._texts(ids.to(self.device))
+        images = F.normalize(self.model.get_image_features(pixel_values=pixels).pooler_output.float(), dim=-1)
         hits = (texts @ images.T).argmax(1).cpu() == torch.arange(len(rows))
         return {"val_recall_at_1_of_100": round(float(hits.float().mean()), 3)}
 
 
 def _view(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A square window of 60 to 100% of the side, lightly turned, as a photograph; half of the time as rendered."""
+    """A square window of 60 to 100% of the side, lightly turned."""
     side = image.shape[0]
     share = rng.uniform(0.6, 1.0)
     angle = np.radians(rng.normal(0, 4))
     c, s = np.cos(angle) * size / (side * share), np.sin(angle) * size / (side * share)
     centre = side / 2 + rng.uniform(-0.5, 0.5, 2) * side * (1 - share)
     linear = np.array([[c, -s], [s, c]])
-    crop = similarity_crop(image, np.column_stack([linear, size / 2 - linear @ centre]), size)
-    return photograph(crop, rng) if rng.random() < 0.5 else crop
+    return similarity_crop(image, np.column_stack([linear, size / 2 - linear @ centre]), size)
+
+
+def patches(images: Tensor, size: int) -> Tensor:
+    """(B, 3, H, W) -> (B, T, 3 size size): what each of a vision transformer's tokens begins from, row by row."""
+    return F.pixel_unshuffle(images, size).flatten(2).transpose(1, 2)
 
 
 def _resize(image: np.ndarray, size: int) -> np.ndarray:
