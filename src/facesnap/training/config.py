@@ -190,7 +190,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "clip": {"steps": 1000, "batch_size": 128},
         "face": {"steps": 4500, "batch_size": 128, "learning_rate": 2e-3},
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
-        "looks": {"steps": 1000, "batch_size": 64},
+        "looks": {"steps": 0, "batch_size": 64},
         "decoder": {"steps": 0},
         "unet": {"steps": 9000, "batch_size": 64, "learning_rate": 6e-4},
         "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
