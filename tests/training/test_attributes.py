@@ -13,8 +13,9 @@ from tests.training.conftest import drawn_world
 from facesnap.faces.attributes import AttributeJudge
 from facesnap.training.config import AttributeConfig
 from facesnap.training.loop import train
-from facesnap.training.mini.attributes import IGNORED, JUDGED, AttributeStage
+from facesnap.training.mini.attributes import JUDGED, AttributeStage
 from facesnap.training.mini.data import Split
+from facesnap.training.mini.labels import IGNORED
 
 COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200)}
 

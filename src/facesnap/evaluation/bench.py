@@ -22,6 +22,7 @@ from facesnap.evaluation.observe import Observer
 from facesnap.faces.attributes import AttributeJudge
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.pipelines.facade import DEFAULTS, FaceSnap
+from facesnap.pipelines.prompts import fits
 from facesnap.pipelines.quiet import quiet
 
 JUDGES = ("judge_face", "judge_clip", "judge_attributes")
@@ -64,9 +65,7 @@ class Bench:
 
     def fits(self, prompt: str) -> bool:
         """Whether the base's text encoder and the judge's both take the whole prompt."""
-        tokenizer = self.snap.pipeline.tokenizer
-        taken = len(tokenizer(prompt, verbose=False).input_ids) <= int(tokenizer.model_max_length)
-        return taken and self.observer.clip_judge.fits(prompt)
+        return fits(self.snap.pipeline, prompt) and self.observer.clip_judge.fits(prompt)
 
     def check_judges(self) -> None:
         """UsageError when a judge is one of the networks that condition or train the model."""

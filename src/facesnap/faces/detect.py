@@ -220,13 +220,25 @@ def _merge(faces: Sequence[Face], confirm: bool) -> list[Face]:
     return kept
 
 
+def intersection_over_union(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two boxes (4,) x0, y0, x1, y1: what both cover as a share of what either does."""
+    shared, areas = _areas(a, b)
+    return shared / (sum(areas) - shared)
+
+
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union, or 0.5 if one lies almost wholly in the other."""
+    shared, areas = _areas(a, b)
+    within = 0.5 if shared > 0.8 * min(areas) else 0.0
+    return max(within, intersection_over_union(a, b))
+
+
+def _areas(a: np.ndarray, b: np.ndarray) -> tuple[float, list[float]]:
+    """What two boxes share, and the area of each."""
     extent = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     shared = float(np.prod(np.maximum(extent, 0)))
     areas = [float(np.prod(np.maximum(box[2:] - box[:2], 1e-6))) for box in (a, b)]
-    within = 0.5 if shared > 0.8 * min(areas) else 0.0
-    return max(within, shared / (sum(areas) - shared))
+    return shared, areas
 
 
 def _shrink(picture: np.ndarray, side: int) -> tuple[np.ndarray, float]:

@@ -18,8 +18,9 @@ from facesnap.core.errors import AdapterError
 from facesnap.core.images import load_image
 from facesnap.core.weights import mini_folder, save_module
 from facesnap.evaluation.parts import measure
-from facesnap.evaluation.parts.frozen import feature_distance, overlap
+from facesnap.evaluation.parts.frozen import feature_distance
 from facesnap.faces.attributes import AttributeNet
+from facesnap.faces.detect import intersection_over_union
 from facesnap.landmarks.morphable import MORPHABLE_NAME
 from facesnap.training.mini.attributes import JUDGED
 from facesnap.training.mini.card import write_card
@@ -28,9 +29,9 @@ from facesnap.training.mini.data import to_tensor
 
 def test_overlap_is_intersection_over_union() -> None:
     a = np.array([0.0, 0, 10, 10])
-    assert overlap(a, a) == pytest.approx(1.0)
-    assert overlap(a, np.array([5.0, 0, 15, 10])) == pytest.approx(1 / 3)
-    assert overlap(a, np.array([20.0, 20, 30, 30])) == 0.0
+    assert intersection_over_union(a, a) == pytest.approx(1.0)
+    assert intersection_over_union(a, np.array([5.0, 0, 15, 10])) == pytest.approx(1 / 3)
+    assert intersection_over_union(a, np.array([20.0, 20, 30, 30])) == 0.0
 
 
 def test_feature_distance_grows_with_blur_and_is_zero_for_equals() -> None:

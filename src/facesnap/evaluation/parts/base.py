@@ -15,6 +15,7 @@ from facesnap.evaluation.attributes import accuracies, agreement, asked_of
 from facesnap.evaluation.bench import stock_pipeline
 from facesnap.evaluation.metrics import derangement
 from facesnap.faces.attributes import AttributeJudge
+from facesnap.pipelines.prompts import fits
 from facesnap.training.mini.data import Split
 
 #: Side of a picture on the sheet, in pixels, and how many prompts stand beside each other.
@@ -38,7 +39,7 @@ def base_figures(
     """
     pipeline = stock_pipeline(mini / "base", str(next(judge.network.parameters()).device))
     rows = [int(several[0]) for several in split.rows_of[:prompts]]
-    texts = [_prompt(split.world.captions[row], pipeline.tokenizer) for row in rows]
+    texts = [_prompt(split.world.captions[row], pipeline) for row in rows]
     asked = [asked_of(text, split.world.attributes[row]) for text, row in zip(texts, rows, strict=True)]
     pictures = [_draw(pipeline, text, seeds, settings) for text in texts]
     write_atomic(sheet, png_bytes(_sheet(pictures), {}))
@@ -56,10 +57,9 @@ def base_figures(
     return {"prompts": prompts, "seeds": seeds, **settings, "agreement": plain, "asked": texts}
 
 
-def _prompt(captions: Sequence[str], tokenizer: Any) -> str:
+def _prompt(captions: Sequence[str], pipeline: Any) -> str:
     """The fullest caption that the text encoder takes whole; else the shortest."""
-    fitting = [c for c in captions if len(tokenizer(c, verbose=False).input_ids) <= int(tokenizer.model_max_length)]
-    return fitting[0] if fitting else min(captions, key=len)
+    return next((caption for caption in captions if fits(pipeline, caption)), min(captions, key=len))
 
 
 def _draw(pipeline: Any, text: str, seeds: int, settings: Mapping[str, Any]) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from facesnap.evaluation.metrics import nme
 from facesnap.evaluation.recognise import YAW_BINS, figures
 from facesnap.faces.align import align
 from facesnap.faces.attributes import AttributeNet
-from facesnap.faces.detect import HaarDetector
+from facesnap.faces.detect import HaarDetector, intersection_over_union
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.fit import FaceFitter
@@ -94,7 +94,7 @@ def landmark_figures(mini: Path, split: Split) -> dict[str, Any]:
     error, alarms = np.full(len(split), np.nan), 0
     for row, image in enumerate(split.world.images):
         faces = detector.detect(image)
-        shared = np.array([overlap(face.box, landmark_box(points[row])) for face in faces])
+        shared = np.array([intersection_over_union(face.box, landmark_box(points[row])) for face in faces])
         alarms += int((shared < OVERLAP).sum())
         if (shared >= OVERLAP).any():
             fitted = fitter.fit(image, faces[int(shared.argmax())].box)
@@ -110,14 +110,6 @@ def landmark_figures(mini: Path, split: Split) -> dict[str, Any]:
         "nme_median": round(100 * float(np.median(error[found])), 2),
         "nme_by_yaw": {n: _percent(error[found & chosen]) for n, chosen in bins.items() if (found & chosen).any()},
     }
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes (4,) x0, y0, x1, y1."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    both = float(sides.clip(min=0).prod())
-    areas = [float((box[2:] - box[:2]).prod()) for box in (a, b)]
-    return both / max(sum(areas) - both, 1e-9)
 
 
 def _percent(values: np.ndarray) -> float:

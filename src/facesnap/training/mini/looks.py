@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from facesnap.core.weights import save_module
 from facesnap.faces.appearance import ZOOM, AppearanceEncoder
@@ -17,8 +16,8 @@ from facesnap.faces.looks import LooksNet
 from facesnap.training.batches import Batch
 from facesnap.training.config import LooksConfig
 from facesnap.training.loop import Stage
-from facesnap.training.mini.attributes import IGNORED, codes_of
 from facesnap.training.mini.data import Split, aligned_crop, draw_rows, to_tensor
+from facesnap.training.mini.labels import codes_of, label_accuracy, label_losses, values_of
 from facesnap.world.captions import plain_phrases
 
 READ: Final = ("hair_style", "hair_colour", "beard")
@@ -30,7 +29,7 @@ class LooksStage(Stage):
     def __init__(self, config: LooksConfig, train: Split, check: Split, out: Path, device: torch.device) -> None:
         self.config, self.train, self.check, self.out, self.device = config, train, check, out, device
         self.encoder = AppearanceEncoder.from_pretrained(out / "image_encoder", device=device)
-        values = {name: sorted({str(a[name]) for a in train.world.attributes}) for name in READ}
+        values = values_of(train, READ)
         settings = {"appearance_dim": self.encoder.shape[1], "attributes": values, "phrases": plain_phrases()}
         self.network = LooksNet(settings)
         self.modules = nn.ModuleDict({"network": self.network})
@@ -46,8 +45,7 @@ class LooksStage(Stage):
         """Mean over the attributes."""
         with torch.no_grad():
             tokens = self.encoder.tokens(batch["crops"])
-        logits = self.network(tokens)
-        losses = {name: F.cross_entropy(logits[name].float(), batch[name], ignore_index=IGNORED) for name in READ}
+        losses = label_losses(self.network(tokens), batch)
         return {"loss": torch.stack(list(losses.values())).mean(), **losses}
 
     @torch.no_grad()
@@ -55,12 +53,10 @@ class LooksStage(Stage):
         """Write the network in half precision; its accuracy on people never trained on."""
         settings: dict[str, Any] = self.network.config
         save_module(self.out / "looks", self.network, settings, about, dtype=torch.float16)
-        targets = codes_of(self.check, settings["attributes"])
-        right: dict[str, list[float]] = {name: [] for name in READ}
-        for rows in np.array_split(np.arange(len(self.check)), max(1, len(self.check) // 64)):
-            crops = [aligned_crop(self.check, int(row), None, zoom=ZOOM) for row in rows]
-            for name, logits in self.network(self.encoder.tokens(to_tensor(crops).to(self.device))).items():
-                target = targets[name][torch.from_numpy(rows)]
-                known = target != IGNORED
-                right[name] += (logits.argmax(1).cpu() == target)[known].float().tolist()
-        return {f"val_{name}": round(float(np.mean(hits)), 3) for name, hits in right.items() if hits}
+
+        def read(rows: np.ndarray) -> dict[str, Tensor]:
+            crops = to_tensor([aligned_crop(self.check, int(row), None, zoom=ZOOM) for row in rows])
+            logits: dict[str, Tensor] = self.network(self.encoder.tokens(crops.to(self.device)))
+            return logits
+
+        return label_accuracy(self.check, settings["attributes"], read)
