@@ -101,6 +101,8 @@ def test_exported_adapter_names_its_encoders(stage: AdapterStage, tiny_run: Any)
 
     figures = stage.export({"stage": "adapter"})
     assert {"val_diff", "val_id"} <= set(figures)
+    assert -1 <= figures["val_portrait_cosine"] <= 1
+    assert figures["val_portrait_rank1"] * 3 == pytest.approx(round(figures["val_portrait_rank1"] * 3), abs=1e-3)
     adapter = load_adapter(tiny_run.weights / "adapter")
     assert adapter.config.encoders["face"] == stage.face.identifier
     assert set(adapter.config.encoders) >= {"face", "appearance", "landmarks"}

@@ -89,6 +89,12 @@ def test_timesteps_come_one_from_each_stratum_and_never_past_the_end() -> None:
     assert int(draw_timesteps(32, 1000, latest).max()) == 999
 
 
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_timesteps_follow_their_density(power: float) -> None:
+    drawn = draw_timesteps(1000, 1000, np.random.default_rng(0), power).double() / 1000
+    assert float(drawn.mean()) == pytest.approx((1 + power) / (2 + power), abs=0.002)
+
+
 def test_crop_is_the_picture_warped_and_differentiable() -> None:
     from facesnap.core.images import similarity_crop
 

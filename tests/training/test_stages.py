@@ -14,7 +14,8 @@ import torch
 from facesnap.core.errors import AdapterError, OutputError
 from facesnap.core.weights import save_whole
 from facesnap.models.autoencoder import PatchAutoencoder
-from facesnap.training.mini.base import load_vae
+from facesnap.training.mini import base
+from facesnap.training.mini.base import encode_captions, load_vae, sample, schedule
 from facesnap.training.mini.clip import patches
 from facesnap.training.mini.data import to_tensor
 from facesnap.training.mini.export import save_half, write_base
@@ -101,6 +102,35 @@ def test_exported_vae_has_latents_of_unit_variance(tiny_run: Any) -> None:
     with torch.no_grad():
         latents = vae.encode(to_tensor(tiny_run.train.world.images) * 2 - 1).latent_dist.mean
     np.testing.assert_allclose(latents.std((0, 2, 3)), 1.0, atol=0.05)
+
+
+def test_a_sampler_told_the_truth_arrives_at_it() -> None:
+    noise_schedule, truth = schedule(), torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    def exact(noisy: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        alpha, sigma = noise_schedule.at(timesteps, 4)
+        return noise_schedule.velocity(truth, (noisy - alpha * truth) / sigma, timesteps)
+
+    drawn = sample(exact, torch.randn(2, 3, 4, 4))
+    torch.testing.assert_close(drawn, truth, atol=0.05, rtol=0)
+
+
+def test_text_states_are_kept_and_belong_to_their_captions(
+    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = encode_captions(tiny_run.weights, tiny_run.train, tiny_run.device, tmp_path)
+    texts = tiny_run.train.world.captions  # two of each picture
+    world = dataclasses.replace(tiny_run.train.world, captions=[several[:1] for several in texts])
+    fewer = dataclasses.replace(tiny_run.train, world=world)
+    alone = encode_captions(tiny_run.weights, fewer, tiny_run.device)
+    rows = np.array([3, 1])
+    torch.testing.assert_close(
+        alone.draw(rows, np.random.default_rng(0), 0.0), first.states[first.index[2 * rows]].float()
+    )
+    assert torch.equal(first.draw(rows, np.random.default_rng(0), 1.0)[1], first.empty)
+    monkeypatch.setattr(base, "_encode_texts", lambda *_: pytest.fail("computed again"))
+    again = encode_captions(tiny_run.weights, tiny_run.train, tiny_run.device, tmp_path)
+    assert torch.equal(again.states, first.states)
 
 
 def test_base_folder_is_a_stock_pipeline(tiny_run: Any) -> None:

@@ -30,7 +30,9 @@ class Looks:
 
 
 class LooksNet(nn.Module):
-    """A few learned queries attend to E_c's tokens; one linear classifier per attribute reads what they gathered.
+    """A layer of attention among E_c's tokens, a few learned queries that gather, and one classifier per attribute.
+
+    E_c was trained on other questions, so its tokens first look round among each other.
 
     Config: ``appearance_dim``: C of E_c's tokens; ``attributes``: name -> its values; ``phrases``: name -> value ->
     how a caption says it, with ``{c}`` where hair's colour goes.
@@ -38,18 +40,21 @@ class LooksNet(nn.Module):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"queries": 8, "heads": 4, **config, "architecture": "LooksNet"}
+        self.config: dict[str, Any] = {"queries": 4, "heads": 4, **config, "architecture": "LooksNet"}
         width, queries = int(self.config["appearance_dim"]), int(self.config["queries"])
         self.norm = nn.LayerNorm(width)
+        self.mixing = nn.TransformerEncoderLayer(
+            width, self.config["heads"], 2 * width, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
+        )
         self.queries = nn.Parameter(torch.randn(queries, width) / width**0.5)
         self.attention = nn.MultiheadAttention(width, self.config["heads"], batch_first=True)
-        self.hidden = nn.Sequential(nn.Flatten(), nn.LayerNorm(queries * width), nn.Dropout(0.1))
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(queries * width, width), nn.GELU(), nn.Dropout(0.1))
         values = self.config["attributes"]
-        self.heads = nn.ModuleDict({name: nn.Linear(queries * width, len(known)) for name, known in values.items()})
+        self.heads = nn.ModuleDict({name: nn.Linear(width, len(known)) for name, known in values.items()})
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         """(B, T, C) hidden states of E_c -> attribute -> logits (B, values)."""
-        memory = self.norm(tokens)
+        memory = self.mixing(self.norm(tokens))
         gathered, _ = self.attention(self.queries.expand(len(tokens), -1, -1), memory, memory, need_weights=False)
         features = self.hidden(gathered)
         return {name: head(features) for name, head in self.heads.items()}

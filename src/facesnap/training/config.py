@@ -125,6 +125,7 @@ class UnetConfig(StageConfig):
 class AdapterConfig(StageConfig):
     """FAM + FFRNet on pairs. Dropouts: shares of a batch; ``id_timestep``: L_id's gate, a share of the noise range.
 
+    ``timestep_power``: timesteps are drawn with a density of ``t ** power``; 0: evenly.
     FFRNet attends at 16x16, too, where the base doesn't: text can do without, a face's detail can't.
     ``map_channels``: of the landmark map's embedding, from full size on, halving from one to the next. ControlNet's own
     (16, 32, 96, 256) would cost three times what the UNet does.
@@ -138,6 +139,7 @@ class AdapterConfig(StageConfig):
     id_timestep: float = 0.9
     id_batch: int = 12
     min_snr_gamma: float = 0.0
+    timestep_power: float = 0.0
     text_dropout: float = 0.1
     token_dropout: float = 0.1
     landmark_dropout: float = 0.05
@@ -192,7 +194,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "looks": {"steps": 0, "batch_size": 64},
         "decoder": {"steps": 0},
-        "unet": {"steps": 9000, "batch_size": 64, "learning_rate": 6e-4},
+        "unet": {"steps": 4800, "batch_size": 128, "learning_rate": 2e-3},
         "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 1500, "batch_size": 64},
         "judge_clip": {"steps": 700, "batch_size": 128, **_CLIP_JUDGE},

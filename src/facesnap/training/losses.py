@@ -79,12 +79,12 @@ def diffusion_loss(
     return losses
 
 
-def draw_timesteps(count: int, total: int, rng: np.random.Generator) -> Tensor:
-    """(count,) timesteps in [0, total), one from each of ``count`` even strata, shuffled.
+def draw_timesteps(count: int, total: int, rng: np.random.Generator, power: float = 0.0) -> Tensor:
+    """(count,) timesteps in [0, total) with a density of ``t ** power``, one from each of ``count`` strata, shuffled.
 
     A batch's loss then says the same from step to step, and its gradient is less noisy.
     """
-    strata = (rng.permutation(count) + rng.random(count)) / count
+    strata = ((rng.permutation(count) + rng.random(count)) / count) ** (1.0 / (1.0 + power))
     return torch.from_numpy(np.minimum((strata * total).astype(np.int64), total - 1))
 
 

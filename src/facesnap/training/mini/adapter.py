@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facesnap.core.weights import sha256_12
-from facesnap.faces.align import arcface_matrix
+from facesnap.faces.align import CROP_SIZE, arcface_matrix
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.encode import FaceEncoder
 from facesnap.models.checkpoint import AdapterConfig as AdapterManifest
@@ -22,12 +23,18 @@ from facesnap.training.batches import Batch
 from facesnap.training.config import AdapterConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import crop_by, diffusion_loss, draw_timesteps, identity_gate, identity_loss
-from facesnap.training.mini.base import down_block_types, freeze, load_vae, plain_attention, schedule
+from facesnap.training.mini.base import down_block_types, freeze, load_vae, plain_attention, sample, schedule
 from facesnap.training.mini.data import Split, draw_noise, draw_rows
 from facesnap.training.mini.pairs import Pairs
 
 #: What ``facesnap generate`` uses unless told otherwise, by diffusers' names.
 DEFAULTS = {"num_inference_steps": 20, "guidance_scale": 3.0}
+
+#: What a share of the rows trains without.
+DROPPED = ("text", "token", "landmark")
+
+#: How many pictures, and at most how many people, the final check reads.
+CHECKED = 100
 
 #: Share of the rows without a face that lose their text, too: the unguided half of the sampler's batch has neither.
 NEITHER = 0.5
@@ -67,11 +74,11 @@ class AdapterStage(Stage):
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """Pairs of pictures of one person: features of one, all else of the other."""
-        return self._drawn(self.pairs, self.config, self.config.batch_size, rng)
+        targets = draw_rows(len(self.pairs.split), self.config.batch_size, rng)
+        return self._drawn(self.pairs, self.config, targets, rng)
 
-    def _drawn(self, pairs: Pairs, config: AdapterConfig, count: int, rng: np.random.Generator) -> Batch:
-        targets = draw_rows(len(pairs.split), count, rng)
-        references = pairs.references(targets, rng)
+    def _drawn(self, pairs: Pairs, config: AdapterConfig, targets: np.ndarray, rng: np.random.Generator) -> Batch:
+        count, references = len(targets), pairs.references(targets, rng)
         f_id, f_clip = pairs.drawn_features(references, rng)
         drop = torch.from_numpy(rng.random(count) < config.token_dropout)
         clean = pairs.latents[torch.from_numpy(targets)].float()
@@ -83,7 +90,7 @@ class AdapterStage(Stage):
             "encoder_hidden_states": _states(pairs, targets, drop, rng, config.text_dropout),
             "clean": clean,
             "noise": draw_noise(clean.shape, rng),
-            "timesteps": draw_timesteps(count, len(self.schedule), rng),
+            "timesteps": draw_timesteps(count, len(self.schedule), rng, config.timestep_power),
             "matrices": torch.from_numpy(arcface_matrix(pairs.split.points5[targets]).astype(np.float32)),
             "truth": pairs.features.truth[torch.from_numpy(references)],
         }
@@ -118,10 +125,12 @@ class AdapterStage(Stage):
 
         E_f runs in single precision: L_id is the small difference of cosines near 1.
         """
+        return identity_loss(self._embed(clean, matrices), truth)
+
+    def _embed(self, clean: Tensor, matrices: Tensor) -> Tensor:
         images = (self.vae.decode(clean).sample / 2 + 0.5).clamp(0, 1)
         with torch.autocast(self.device.type, enabled=False):
-            embedding = self.face.embed(crop_by(images, matrices, 112))
-        return identity_loss(embedding, truth)
+            return self.face.embed(crop_by(images, matrices, CROP_SIZE))
 
     @torch.no_grad()
     def export(self, about: Mapping[str, str]) -> dict[str, float]:
@@ -133,10 +142,28 @@ class AdapterStage(Stage):
         }
         manifest = AdapterManifest.for_unet(self.unet.config, encoders, DEFAULTS)
         save_adapter(self.out / "adapter", self.ffrnet, self.mixer, manifest, dtype=torch.float16)
-        whole = self.config.model_copy(update={f"{n}_dropout": 0.0 for n in ("text", "token", "landmark")})
-        batch = self._drawn(self.check, whole, min(128, len(self.check.split)), np.random.default_rng(0))
+        whole = self.config.model_copy(update={"timestep_power": 0.0, **{f"{n}_dropout": 0.0 for n in DROPPED}})
+        people, rng = self.check.split.rows_of, np.random.default_rng(0)
+        batch = self._drawn(self.check, whole, draw_rows(len(self.check.split), CHECKED, rng), rng)
         losses = self.loss({name: value.to(self.device) for name, value in batch.items()})
+        each = self._drawn(self.check, whole, np.array([rows[0] for rows in people[:CHECKED]]), rng)
+        losses |= self._portraits({name: value.to(self.device) for name, value in each.items()})
         return {f"val_{name}": round(float(value), 5) for name, value in losses.items()}
+
+    def _portraits(self, batch: Batch) -> dict[str, Tensor]:
+        """Of portraits sampled without guidance, one per person: E_f's cosine to the reference, and how often no other
+        person's reference is nearer. E_f trains the adapter, so this compares trainings; the judges measure identity.
+        """
+        tokens = self.mixer(batch["f_id"], batch["f_clip"])
+        rest = tokens, batch["maps"], batch["encoder_hidden_states"]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+            clean = sample(lambda noisy, timesteps: self._predict(noisy, timesteps, *rest), batch["noise"])
+        drawn, references = (
+            F.normalize(v.float(), dim=-1) for v in (self._embed(clean, batch["matrices"]), batch["truth"])
+        )
+        cosine = drawn @ references.T
+        nearest = cosine.argmax(1) == torch.arange(len(cosine), device=cosine.device)
+        return {"portrait_cosine": cosine.diagonal().mean(), "portrait_rank1": nearest.float().mean()}
 
 
 def _states(pairs: Pairs, rows: np.ndarray, drop: Tensor, rng: np.random.Generator, dropout: float) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -26,6 +28,17 @@ def schedule() -> NoiseSchedule:
     """The training schedule that belongs to :data:`SCHEDULER`."""
     betas = {k: v for k, v in SCHEDULER.items() if k.startswith("beta") or k == "num_train_timesteps"}
     return NoiseSchedule.zero_snr(DDPMScheduler(**betas).alphas_cumprod)
+
+
+def sample(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, steps: int = 20) -> Tensor:
+    """Latents (B, ...) from noise by mini's own scheduler; ``predict``: (noisy, timesteps (B,)) -> v."""
+    scheduler = DPMSolverMultistepScheduler(**SCHEDULER)
+    scheduler.set_timesteps(steps)
+    latents = noise
+    for timestep in scheduler.timesteps:
+        velocity = predict(latents, timestep.expand(len(latents)).to(latents.device)).float()
+        latents = scheduler.step(velocity, timestep, latents).prev_sample
+    return latents
 
 
 def down_block_types(attention: tuple[bool, ...]) -> tuple[str, ...]:
@@ -52,41 +65,53 @@ def freeze(model: Any, device: torch.device) -> Any:
 
 @dataclass(frozen=True)
 class TextStates:
-    """Last hidden states of every caption, (captions, tokens, width) in half precision, and of the empty prompt."""
+    """Last hidden states of every different caption, (texts, tokens, width) in half precision, and of the empty prompt.
+
+    Row r's captions are ``states[index[first[r] : first[r] + count[r]]]``.
+    """
 
     states: Tensor
+    index: np.ndarray
     first: np.ndarray
     count: np.ndarray
     empty: Tensor
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator, dropout: float) -> Tensor:
         """One random caption per row, (B, tokens, width); a share of rows gets the empty prompt."""
-        which = self.first[rows] + rng.integers(0, self.count[rows])
+        which = self.index[self.first[rows] + rng.integers(0, self.count[rows])]
         states = self.states[torch.from_numpy(which)].float()
         empty = torch.from_numpy(rng.random(len(rows)) < dropout)
         states[empty] = self.empty
         return states
 
 
+def encode_captions(out: Path, split: Split, device: torch.device, cache: Path | None = None) -> TextStates:
+    """What the exported text encoder makes of all captions.
+
+    Kept in the folder ``cache`` while text encoder and captions stay the same.
+    """
+    several = split.world.captions
+    flat = [caption for captions in several for caption in captions]
+    place = {text: index for index, text in enumerate(dict.fromkeys(flat))}
+    written = hashlib.sha256("\n".join(place).encode()).hexdigest()[:12]
+    stamp = f"{sha256_12(out / 'base' / 'text_encoder')} {written}"
+    kept = cache / "text-states.safetensors" if cache else None
+    tensors = cached(kept, stamp, lambda: _encode_texts(out, [*place, ""], device))
+    count = np.array([len(captions) for captions in several])
+    first = np.concatenate([[0], np.cumsum(count)[:-1]])
+    index = np.array([place[text] for text in flat])
+    return TextStates(tensors["states"], index, first, count, tensors["states"][-1].float())
+
+
 @torch.no_grad()
-def encode_captions(out: Path, split: Split, device: torch.device) -> TextStates:
-    """Run the exported text encoder over all captions once."""
+def _encode_texts(out: Path, texts: list[str], device: torch.device) -> dict[str, Tensor]:
     tokenizer = CLIPTokenizer.from_pretrained(out / "base" / "tokenizer")
-    model = CLIPTextModel.from_pretrained(out / "base" / "text_encoder", dtype=torch.float32)
-    model = freeze(model, device)
-
-    def encode(texts: list[str]) -> Tensor:
-        states: Tensor = model(tokenize(tokenizer, texts).to(device)).last_hidden_state
-        return states.half().cpu()
-
-    captions = split.world.captions
-    flat = [caption for several in captions for caption in several]
-    unique = {text: index for index, text in enumerate(dict.fromkeys(flat))}
-    texts = list(unique)
-    encoded = torch.cat([encode(texts[i : i + 256]) for i in range(0, len(texts), 256)])
-    count = np.array([len(several) for several in captions])
-    states = encoded[torch.tensor([unique[text] for text in flat])]
-    return TextStates(states, np.concatenate([[0], np.cumsum(count)[:-1]]), count, encode([""])[0].float())
+    model = freeze(CLIPTextModel.from_pretrained(out / "base" / "text_encoder", dtype=torch.float32), device)
+    parts = []
+    for start in range(0, len(texts), 256):
+        tokens = tokenize(tokenizer, texts[start : start + 256]).to(device)
+        parts.append(model(tokens).last_hidden_state.half().cpu())
+    return {"states": torch.cat(parts)}
 
 
 def latents_of(split: Split, out: Path, device: torch.device, cache: Path | None = None) -> Tensor:

@@ -67,7 +67,7 @@ class Pairs:
         stamp = f"{face.identifier} {appearance.identifier} {views} {seed} {digest(split)}"
         kept = cache / "adapter-features.safetensors" if cache else None
         features = cached(kept, stamp, lambda: _features(split, face, appearance, views, seed))
-        latents, texts = latents_of(split, out, device, cache), encode_captions(out, split, device)
+        latents, texts = latents_of(split, out, device, cache), encode_captions(out, split, device, cache)
         return cls(split, latents, texts, Features(**features))
 
     def references(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -31,10 +31,9 @@ class UnetStage(Stage):
 
     def __init__(self, config: UnetConfig, train: Split, check: Split, out: Path, device: torch.device) -> None:
         self.config, self.out, self.device = config, out, device
-        self.latents = latents_of(train, out, device, out.parent / "state")
-        self.texts = encode_captions(out, train, device)
-        self.check_latents = latents_of(check, out, device)
-        self.check_texts = encode_captions(out, check, device)
+        kept = out.parent / "state"
+        self.latents, self.texts = latents_of(train, out, device, kept), encode_captions(out, train, device, kept)
+        self.check_latents, self.check_texts = latents_of(check, out, device), encode_captions(out, check, device)
         self.schedule = schedule()
         self.unet = build_unet(config, self.latents.shape, self.texts.states.shape[-1])
         plain_attention(self.unet)
