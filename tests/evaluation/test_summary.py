@@ -10,7 +10,7 @@ import pytest
 
 from facesnap.evaluation.metrics import Interval
 from facesnap.evaluation.records import Record
-from facesnap.evaluation.summary import summarise
+from facesnap.evaluation.summary import Columns, summarise
 
 
 def table(fakes: ModuleType, records: Sequence[Record]) -> dict[tuple[str, str], Interval]:
@@ -81,9 +81,13 @@ def test_a_method_that_never_shows_a_face_still_gets_its_row(fakes: ModuleType) 
     assert cells["nme_found", "base"].count == 0
 
 
-def test_the_gallery_takes_the_first_picture_with_a_face(fakes: ModuleType) -> None:
+def test_the_gallery_is_the_mean_of_the_pictures_with_a_face(fakes: ModuleType) -> None:
     people = [fakes.record(i, fakes.seen(i), fakes.seen(0)) for i in range(3)]
     people[1].seen["gallery_0"] = fakes.seen(1, found=False)  # type: ignore[index]
     assert value(table(fakes, people), "rank1", "facesnap") == 1
     people[1].seen["gallery_1"] = fakes.seen(1, found=False)  # type: ignore[index]
     assert value(table(fakes, people), "rank1", "facesnap") == pytest.approx(2 / 3)
+    people[2].seen["gallery_0"] = fakes.seen(5)  # type: ignore[index]  # half of the template is somebody else
+    gallery = Columns(people, seed=0).gallery()
+    np.testing.assert_allclose(gallery[2], (fakes.unit(2) + fakes.unit(5)) / np.sqrt(2))
+    assert np.isnan(gallery[1]).all()

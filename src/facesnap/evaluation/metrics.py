@@ -117,7 +117,7 @@ def rank1(probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
     Args:
         probes: (N, D) unit embeddings; row i shows person i. NaN rows = no face found.
-        gallery: (N, D) one unit embedding of another picture per person; NaN rows = none.
+        gallery: (N, D) one unit embedding per person, of other pictures; NaN rows = none.
 
     Returns:
         (N,) 1.0 where the most similar gallery entry (cosine) is person i's, else 0.0. A probe without a

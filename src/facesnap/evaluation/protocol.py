@@ -11,7 +11,7 @@ from typing import Any, Final
 from facesnap.core.types import Camera, Pose
 
 #: Raised whenever the same settings would ask for something else than before.
-PROTOCOL_VERSION: Final = 2
+PROTOCOL_VERSION: Final = 3
 
 
 @dataclass(frozen=True)

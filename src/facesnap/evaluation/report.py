@@ -35,8 +35,9 @@ expression and framing with the reference's face shape are the requested landmar
 All methods get the same prompts, seeds, steps and guidance. A picture is measured the way a user's photo is read: the
 detector finds the face, E_3d reads it. A face that is not found scores as a miss, and never drops out.
 
-- **rank-1 identification**: share of portraits whose nearest face, in a gallery of one other real render per person,
-  is the right person's. A miss is a failure. The interval is over the portraits; the gallery stays.
+- **rank-1 identification**: share of portraits whose nearest face is the right person's, in a gallery of the mean
+  embedding of each person's other real renders. A miss is a failure. The interval is over the portraits; the gallery
+  stays.
 - **FaceSim**: cosine of the face judge's embeddings; a miss counts {COSINE_FLOOR:g}. Its chance: renders of two people.
 - **landmark NME**: mean distance of the 72 landmarks that E_3d finds from the requested ones, in percent of the
   requested outer eye corners' distance. E_3d also drove the request, so its own error on real renders stands below it.

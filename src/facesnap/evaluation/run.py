@@ -38,7 +38,7 @@ class Suite:
     renders: int
 
 
-SUITES: Final[Mapping[str, Suite]] = {"mini": Suite(split="test", preset="cpu", renders=4)}
+SUITES: Final[Mapping[str, Suite]] = {"mini": Suite(split="test", preset="cpu", renders=6)}
 
 
 def evaluate(

@@ -49,15 +49,11 @@ class Columns:
         return np.stack([missing if value is None else value for value in values])
 
     def gallery(self) -> np.ndarray:
-        """(N, D) embedding of each person's first gallery picture in which a face was found."""
-        faces = self.take(self.gallery_names[0], "embedding")
-        for name in self.gallery_names[1:]:
-            more = self.take(name, "embedding")
-            if faces.shape == more.shape:
-                faces = np.where(np.isfinite(faces), faces, more)
-            elif not np.isfinite(faces).any():
-                faces = more
-        return faces
+        """(N, D) unit mean of the embeddings of each person's gallery pictures in which a face was found."""
+        faces = [self.take(name, "embedding") for name in self.gallery_names]
+        width = max(found.shape[1] for found in faces)  # a column without any face is one wide
+        mean = _mean_of_finite(np.stack([found for found in faces if found.shape[1] == width]))
+        return np.asarray(mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12))
 
     def similarity(self, picture: str, others: Sequence[str]) -> np.ndarray:
         """(N,) mean cosine of a picture's embedding with those of the other pictures that show a face."""
