@@ -36,7 +36,7 @@ def test_version_is_the_package_version() -> None:
 
 
 def test_import_loads_no_torch() -> None:
-    code = "import sys, facesnap, facesnap.core.types; facesnap.Pose; print('torch' in sys.modules)"
+    code = "import sys, facesnap, facesnap.core.pose; facesnap.Pose; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

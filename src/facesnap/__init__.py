@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facesnap.core.errors import FaceSnapError
     from facesnap.core.identity import Identity
-    from facesnap.core.types import Pose
+    from facesnap.core.pose import Pose
     from facesnap.landmarks.predict import LandmarkPredictor
     from facesnap.models.ffrnet import FFRNet
     from facesnap.models.mixer import FacialAttributeMixer
@@ -37,7 +37,7 @@ _HOMES = {
     "FacialAttributeMixer": "facesnap.models.mixer",
     "Identity": "facesnap.core.identity",
     "LandmarkPredictor": "facesnap.landmarks.predict",
-    "Pose": "facesnap.core.types",
+    "Pose": "facesnap.core.pose",
 }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facesnap.core.types import Camera, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Camera
 from facesnap.evaluation.protocol import Trial
 from facesnap.evaluation.records import Record, Seen
 from facesnap.landmarks.layout import OUTER_EYE_CORNERS

@@ -11,7 +11,7 @@ import pytest
 from tests.pipelines.conftest import FixedDetector
 
 from facesnap.core.errors import UsageError
-from facesnap.core.types import Pose
+from facesnap.core.pose import Pose
 from facesnap.evaluation import bench as bench_module
 from facesnap.evaluation.bench import Bench, assemble, settings_for_base
 from facesnap.evaluation.judges import ClipJudge, FaceJudge

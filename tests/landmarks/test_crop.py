@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.core.types import Camera, Pose, euler_angles
+from facesnap.core.pose import Pose
+from facesnap.core.types import Camera, euler_angles
 from facesnap.landmarks.crop import MARGIN, apply, face_crop, inverted, landmark_box, transform_head, turned
 from facesnap.landmarks.morphable import MorphableLandmarks
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from facesnap.core.errors import AdapterError, InputError
 from facesnap.core.images import crop_matrix
-from facesnap.core.types import Camera, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Camera
 from facesnap.core.weights import save_module
 from facesnap.landmarks.crop import MARGIN, apply, face_crop, landmark_box, transform_head
 from facesnap.landmarks.draw import draw_landmarks

@@ -8,7 +8,7 @@ import torch
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX
 from facesnap.core.errors import AdapterError
-from facesnap.core.types import Pose
+from facesnap.core.pose import Pose
 from facesnap.landmarks.layout import FROM_68, HEAD_ORIGIN, MIRROR
 from facesnap.landmarks.morphable import (
     FACE_VERTICES,

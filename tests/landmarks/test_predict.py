@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from facesnap.core.errors import UsageError
-from facesnap.core.types import Camera, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Camera
 from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.layout import COLOURS, inter_ocular

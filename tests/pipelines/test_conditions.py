@@ -10,7 +10,8 @@ from tests.pipelines.conftest import FixedDetector
 
 from facesnap.core.errors import AdapterError, NoFaceError
 from facesnap.core.images import save_png
-from facesnap.core.types import Face, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Face
 from facesnap.faces.align import align
 from facesnap.landmarks.layout import five_points
 from facesnap.pipelines import conditions

@@ -25,7 +25,8 @@ from facesnap.core.errors import (
     UsageError,
 )
 from facesnap.core.identity import Identity
-from facesnap.core.types import Camera, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Camera
 from facesnap.pipelines import conditions
 from facesnap.pipelines.facade import FaceSnap, identity_hash
 from facesnap.pipelines.prompts import words_beyond

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facesnap.core.errors import UsageError
-from facesnap.core.types import MAX_ANGLE
+from facesnap.core.pose import MAX_ANGLE
 from facesnap.world.hair.styles import STYLES
 from facesnap.world.labels import attributes_of
 from facesnap.world.moments import sample_conditions

@@ -42,7 +42,7 @@ def demo(
     import numpy as np
 
     from facesnap.core.images import crop_matrix, save_png, similarity_crop
-    from facesnap.core.types import Pose
+    from facesnap.core.pose import Pose
     from facesnap.evaluation.report import Strip, contact_sheet
     from facesnap.pipelines.facade import FaceSnap
 

@@ -13,7 +13,7 @@ from facesnap.core.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from facesnap.core.types import Pose
+    from facesnap.core.pose import Pose
 
 
 def landmarks(

@@ -10,7 +10,7 @@ import typer
 from facesnap.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from facesnap.core.types import Pose
+    from facesnap.core.pose import Pose
 
 _POSE = "Pose and expression"
 _MODEL = "Model"
@@ -103,7 +103,7 @@ def parse_pose(
         return None
     if pose_from is not None:
         raise UsageError("--pose-from sets pose and expression: leave out --yaw, --pitch, --roll and --expression")
-    from facesnap.core.types import Pose
+    from facesnap.core.pose import Pose
 
     return Pose(yaw or 0.0, pitch or 0.0, roll or 0.0, parse_expression(expression))
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from facesnap.core.errors import InputError, UsageError
 
 EXPRESSIONS: Final[tuple[str, ...]] = (
     *("browDown_L", "browDown_R", "browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"),
@@ -46,3 +51,72 @@ PRESETS: Final[dict[str, dict[str, float]]] = {
     "pout": {"mouthPucker": 0.75, "mouthShrugLower": 0.2, "browInnerUp_L": 0.2, "browInnerUp_R": 0.2},
     "wink": {"eyeBlink_L": 1.0, "mouthSmile_L": 0.4, "mouthSmile_R": 0.3, "cheekSquint_L": 0.5},
 }
+
+#: What the phone and MediaPipe say beside our expressions, and a head without a tongue can't show.
+_IGNORED: Final = ("tongueOut", "_neutral")
+#: Keys under which known files keep the weights.
+_NESTED: Final = ("blendShapes", "blendshapes", "face_blendshapes", "faceBlendshapes", "categories")
+
+
+def mirrored_name(name: str) -> str:
+    """The expression that a mirror shows: left and right exchanged."""
+    for one, other in (("_L", "_R"), ("Left", "Right")):
+        for side, opposite in ((one, other), (other, one)):
+            if name.endswith(side):
+                return name.removesuffix(side) + opposite
+    return name
+
+
+def blendshapes(source: Mapping[str, Any] | str | Path) -> dict[str, float]:
+    """Our weights for ARKit's 52 blendshapes; ``tongueOut`` is left out.
+
+    Args:
+        source: name -> weight; or that under ``blendShapes``; or MediaPipe's list of ``categoryName`` and ``score``;
+            or a JSON file of any of these. Names may begin in capitals, as Live Link Face writes them.
+
+    Raises:
+        UsageError: a name that isn't ARKit's, or no weights at all.
+        InputError: a file that can't be read, or isn't JSON.
+    """
+    if isinstance(source, str | Path):
+        try:
+            source = json.loads(Path(source).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"can't read {source}: {error.strerror}") from None
+        except ValueError:
+            raise InputError(f"{source} is not JSON") from None
+    weights: dict[str, float] = {}
+    for name, value in _pairs(source):
+        for ours in _ours(name):
+            weights[ours] = value
+    if not weights:
+        raise UsageError("no blendshapes: give ARKit's names with weights, such as jawOpen and mouthSmileLeft")
+    return weights
+
+
+def _pairs(source: Any) -> Iterable[tuple[str, float]]:
+    """Names and weights, wherever the known layouts keep them."""
+    if isinstance(source, Mapping):
+        for key in _NESTED:
+            if key in source:
+                return _pairs(source[key])
+        return [(str(n), float(v)) for n, v in source.items() if isinstance(v, int | float) and not isinstance(v, bool)]
+    if isinstance(source, list) and source:
+        first = source[0]
+        named = next((k for k in ("categoryName", "category_name") if isinstance(first, Mapping) and k in first), None)
+        return [(str(e[named]), float(e["score"])) for e in source] if named else _pairs(first)
+    return []
+
+
+def _ours(name: str) -> list[str]:
+    """Our names for one of ARKit's; none for what we can't show."""
+    known = name[:1].lower() + name[1:]
+    if known in INDEX or known in _IGNORED:
+        return [known] if known in INDEX else []
+    for side in ("Left", "Right"):
+        if known.endswith(side) and (ours := f"{known.removesuffix(side)}_{side[0]}") in INDEX:
+            return [ours]
+    both = [f"{known}_L", f"{known}_R"]  # browInnerUp and cheekPuff are one in ARKit
+    if both[0] in INDEX:
+        return both
+    raise UsageError(f"unknown blendshape {name!r}: ARKit's 52 names are known, such as jawOpen and mouthSmileLeft")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from facesnap.core.types import Camera, Pose
+from facesnap.core.pose import Pose
 
 #: Raised whenever the same settings would ask for something else than before.
 PROTOCOL_VERSION: Final = 3
@@ -43,13 +43,13 @@ class Trial:
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         plain = {name: getattr(self, name) for name in ("person", "reference", "target", "prompt", "seed", "pictures")}
-        others = {"gallery": list(self.gallery), "pose": pose_to_json(self.pose), "asked": dict(self.asked)}
+        others = {"gallery": list(self.gallery), "pose": self.pose.to_json(), "asked": dict(self.asked)}
         return {**plain, **others}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> Trial:
         """Inverse of :meth:`to_json`."""
-        return Trial(**{**plain, "gallery": tuple(plain["gallery"]), "pose": pose_from_json(plain["pose"])})
+        return Trial(**{**plain, "gallery": tuple(plain["gallery"]), "pose": Pose.from_json(plain["pose"])})
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,3 @@ class Protocol:
         settings = {name: value for name, value in vars(self).items() if name != "trials"}
         text = json.dumps({**settings, **others}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def pose_to_json(pose: Pose) -> dict[str, Any]:
-    """A pose as plain values."""
-    angles = {name: float(getattr(pose, name)) for name in ("yaw", "pitch", "roll")}
-    camera = {name: float(value) for name, value in asdict(pose.camera).items()} if pose.camera else None
-    expression = {name: float(weight) for name, weight in pose.expression.items()}
-    return {**angles, "expression": expression, "camera": camera}
-
-
-def pose_from_json(plain: dict[str, Any]) -> Pose:
-    """Inverse of :func:`pose_to_json`."""
-    return Pose(**{**plain, "camera": Camera(**plain["camera"]) if plain["camera"] else None})

@@ -12,7 +12,8 @@ import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS
 from facesnap.core.errors import UsageError
-from facesnap.core.types import Camera, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Camera
 from facesnap.evaluation.attributes import asked_of
 from facesnap.evaluation.protocol import Trial
 from facesnap.training.heldout import held_out
@@ -72,7 +73,7 @@ def pose_of(angles: np.ndarray, weights: np.ndarray, camera: np.ndarray, size: i
     expression = {name: float(np.clip(w, 0, 1)) for name, w in zip(EXPRESSIONS, weights, strict=True)}
     framing = Camera(*(float(value) for value in camera)).relative((size, size))
     yaw, pitch, roll = (float(angle) for angle in angles)
-    return Pose(yaw, pitch, roll, expression, framing)
+    return Pose(yaw, pitch, roll, expression, camera=framing)
 
 
 def make_trials(subjects: Sequence[Subject], seed: int, fits: Callable[[str], bool]) -> tuple[Trial, ...]:

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from facesnap.core.arkit import EXPRESSIONS
 from facesnap.core.errors import AdapterError, InputError
 from facesnap.core.images import crop_matrix, similarity_crop
-from facesnap.core.types import MAX_ANGLE, Camera, Pose, euler_angles
+from facesnap.core.pose import MAX_ANGLE, Pose
+from facesnap.core.types import Camera, euler_angles
 from facesnap.core.weights import load_module, mini_folder
 from facesnap.landmarks.crop import MARGIN, apply, face_crop, inverted, landmark_box, transform_head, turned
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
@@ -202,6 +203,6 @@ class FaceFitter:
 
 def _pose(rotation: np.ndarray, expression: np.ndarray, camera: Camera) -> Pose:
     angles = zip(("yaw", "pitch", "roll"), euler_angles(rotation), strict=True)
-    within = {name: float(np.clip(angle, -MAX_ANGLE[name], MAX_ANGLE[name])) for name, angle in angles}
+    yaw, pitch, roll = (float(np.clip(angle, -MAX_ANGLE[name], MAX_ANGLE[name])) for name, angle in angles)
     weights = dict(zip(EXPRESSIONS, np.clip(expression, 0, 1).tolist(), strict=True))
-    return Pose(**within, expression=weights, camera=camera)
+    return Pose(yaw, pitch, roll, weights, camera=camera)

@@ -16,7 +16,7 @@ import numpy as np
 
 from facesnap.core.arkit import NUM_EXPRESSIONS
 from facesnap.core.errors import AdapterError
-from facesnap.core.types import Pose
+from facesnap.core.pose import Pose
 from facesnap.landmarks.layout import FROM_68, HEAD_ORIGIN, NUM_LANDMARKS, OUTER_EYE_CORNERS
 
 if TYPE_CHECKING:

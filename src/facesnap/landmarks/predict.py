@@ -9,7 +9,8 @@ import numpy as np
 
 from facesnap.core.errors import UsageError
 from facesnap.core.images import load_image
-from facesnap.core.types import Camera, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Camera
 from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.fit import FaceFitter, FittedFace
@@ -17,11 +18,6 @@ from facesnap.landmarks.fit import FaceFitter, FittedFace
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
 
-#: The default composition, which is also the portrait world's usual one: height of the frontal, neutral head's
-#: landmark box as a share of the picture's shorter side, and where its middle lies in the picture. (Means over 300
-#: of the world's pictures: 0.526 +- 0.036, and 0.516 +- 0.019 from the top.)
-FACE_HEIGHT: Final = 0.53
-FACE_CENTRE: Final = (0.5, 0.515)
 #: 1/cm: seen from 90 cm, as with an 85 mm portrait lens.
 INVERSE_DISTANCE: Final = 1 / 90
 
@@ -72,8 +68,8 @@ class LandmarkPredictor:
 
         Args:
             shape: (K,) shape coefficients of the reference.
-            pose: expression and angles, and maybe a camera, whose framing is then kept: the same relative size
-                and place in a picture of this size. Otherwise :func:`default_camera`'s composition.
+            pose: expression, angles and framing: its scale and centre (see :meth:`camera_for`), or its camera's, the
+                same relative size and place in a picture of this size.
             size: (width, height) of the picture.
 
         Returns:
@@ -87,21 +83,21 @@ class LandmarkPredictor:
             raise UsageError(f"shape must have {self.morphable.components} coefficients, not shape {shape.shape}")
         if pose.camera is not None and pose.camera.scale > 1:  # one centimetre would fill the picture
             raise UsageError("the pose's camera is in pixels: make it relative to its picture by Camera.relative(size)")
-        camera = self.default_camera(shape, size) if pose.camera is None else pose.camera.absolute(size)
+        camera = self.camera_for(shape, pose, size) if pose.camera is None else pose.camera.absolute(size)
         return camera.project(self.morphable.posed(shape, pose))
 
     def map(self, shape: np.ndarray, pose: Pose = FRONTAL, size: tuple[int, int] = (512, 512)) -> np.ndarray:
         """The landmark map (height, width, 3) uint8 of :meth:`predict`: FFRNet's control image."""
         return draw_landmarks(self.predict(shape, pose, size), size)
 
-    def default_camera(self, shape: np.ndarray, size: tuple[int, int]) -> Camera:
-        """The default composition for a head, in pixels of a picture of ``size`` (width, height).
+    def camera_for(self, shape: np.ndarray, pose: Pose, size: tuple[int, int]) -> Camera:
+        """The camera that gives a head the pose's scale and centre, in pixels of a picture of ``size`` (width, height).
 
         It is found for the frontal, neutral head, so that turning or opening the mouth doesn't move the camera.
         """
         unit = Camera(1.0, 0.0, 0.0, INVERSE_DISTANCE)
         x0, y0, x1, y1 = landmark_box(unit.project(self.morphable.posed(shape, FRONTAL)))
-        scale = FACE_HEIGHT * min(size) / (y1 - y0)
-        cx = FACE_CENTRE[0] * size[0] - scale * (x0 + x1) / 2
-        cy = FACE_CENTRE[1] * size[1] - scale * (y0 + y1) / 2
+        scale = pose.scale * min(size) / (y1 - y0)
+        cx = pose.centre[0] * size[0] - scale * (x0 + x1) / 2
+        cy = pose.centre[1] * size[1] - scale * (y0 + y1) / 2
         return Camera(float(scale), float(cx), float(cy), INVERSE_DISTANCE)

@@ -20,7 +20,8 @@ from torch import Tensor
 from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.images import load_image
-from facesnap.core.types import Face, Pose
+from facesnap.core.pose import Pose
+from facesnap.core.types import Face
 from facesnap.core.weights import mini_folder
 from facesnap.faces.align import align
 from facesnap.faces.appearance import ZOOM, AppearanceEncoder

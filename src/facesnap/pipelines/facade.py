@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.machine import choose_device
-from facesnap.core.types import Pose
+from facesnap.core.pose import Pose
 from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.predict import LandmarkPredictor
@@ -260,7 +260,7 @@ class FaceSnap:
             "height": size[1],
             "identity_scale": identity_scale,
             "identity_guidance": identity_guidance,
-            "pose": _plain(asked),
+            "pose": asked.to_json(),
             "scheduler": type(self.pipeline.scheduler).__name__,
             "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
         }
@@ -358,10 +358,3 @@ def _seeds(seed: int | None, count: int) -> list[int]:
 def _as_control(landmark_map: np.ndarray) -> torch.Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
     return torch.from_numpy(landmark_map).permute(2, 0, 1)[None].float() / 255
-
-
-def _plain(pose: Pose) -> dict[str, Any]:
-    """A pose as plain values."""
-    camera = None if pose.camera is None else asdict(pose.camera)
-    angles = {"yaw": pose.yaw, "pitch": pose.pitch, "roll": pose.roll}
-    return {**angles, "expression": dict(sorted(pose.expression.items())), "camera": cast(Any, camera)}

@@ -15,7 +15,7 @@ from PIL import Image
 from facesnap import __version__
 from facesnap.core.errors import FaceTooSmallError, NoFaceError, UsageError
 from facesnap.core.images import png_bytes, write_atomic
-from facesnap.core.types import Pose
+from facesnap.core.pose import Pose
 from facesnap.faces.detect import FaceDetector
 from facesnap.faces.encode import FaceRecogniser
 from facesnap.landmarks.fit import FaceFitter

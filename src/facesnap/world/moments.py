@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS
+from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS, mirrored_name
+from facesnap.core.pose import lids
 from facesnap.world.backdrops.background import COLOURED, PAINTERS
 from facesnap.world.characters import Conditions, Person, check_preset, generator
 from facesnap.world.clothes.garments import COLOURS_OF, GARMENTS
@@ -194,7 +195,7 @@ def _expression(rng: np.random.Generator, gaze: tuple[float, float]) -> tuple[st
     for name, weight in _movements(rng, mood).items():
         weights[INDEX[name]] += weight * amount
     if mood == "wink" and rng.random() < 0.5:
-        weights = weights[[INDEX[_other_side(name)] for name in EXPRESSIONS]]
+        weights = weights[[INDEX[mirrored_name(name)] for name in EXPRESSIONS]]
     free = [name for name in EXPRESSIONS if not name.startswith(("eyeLook", "eyeBlink"))]
     for name in rng.choice(free, 5, replace=False):
         weights[INDEX[str(name)]] += rng.uniform(0, 0.12)
@@ -205,7 +206,7 @@ def _expression(rng: np.random.Generator, gaze: tuple[float, float]) -> tuple[st
     closed = INDEX["mouthClose"]  # takes back what the jaw opens; more would push the lips through each other
     weights[closed] = min(weights[closed], CLOSABLE * weights[INDEX["jawOpen"]])
     weights[INDEX["mouthShrugLower"]] = min(weights[INDEX["mouthShrugLower"]], SHRUG)
-    for name, weight in _lids(gaze).items():  # a closed lid stays where it is
+    for name, weight in lids(gaze).items():  # a closed lid stays where it is
         weights[INDEX[name]] += weight * (1.0 - weights[INDEX[f"eyeBlink_{name[-1]}"]])
     return mood, np.clip(weights, 0, 1)
 
@@ -222,18 +223,3 @@ def _movements(rng: np.random.Generator, mood: str) -> dict[str, float]:
         names = rng.choice([n for n in EXPRESSIONS if not n.startswith("eyeLook")], 6, replace=False)
         return {str(name): float(rng.uniform(0.3, 0.9)) for name in names}
     return PRESETS[mood]
-
-
-def _lids(gaze: tuple[float, float]) -> dict[str, float]:
-    """Lid movements (``eyeLook*``) of a gaze; at 30 degrees sideways or 25 up they are full."""
-    right, up = gaze[0] / 30.0, gaze[1] / 25.0  # a positive gaze yaw looks to the subject's right
-    return {
-        "eyeLookIn_L": max(right, 0.0), "eyeLookOut_R": max(right, 0.0),
-        "eyeLookOut_L": max(-right, 0.0), "eyeLookIn_R": max(-right, 0.0),
-        "eyeLookUp_L": max(up, 0.0), "eyeLookUp_R": max(up, 0.0),
-        "eyeLookDown_L": max(-up, 0.0), "eyeLookDown_R": max(-up, 0.0),
-    }  # fmt: skip
-
-
-def _other_side(name: str) -> str:
-    return name.replace("_L", "_#").replace("_R", "_L").replace("_#", "_R")
