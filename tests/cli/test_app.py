@@ -85,7 +85,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "--prompt", "x", "-r", "a.jpg", "--expression", "smile=much"], "is not a number"),
         (["generate", "--prompt", "x", "-r", "a.jpg", "--pose-from", "b.jpg", "--yaw", "9"], "--pose-from sets"),
         (["generate", "--prompt", "x", "--identity", "b", "--face", "1"], "--face chooses"),
-        (["landmarks", "a.jpg", "-o", "b.png", "--overlay", "--yaw", "9"], "--overlay draws"),
+        (["landmarks", "a.jpg", "-o", "b.png", "--smoothing", "1"], "--smoothing is for clips"),
         (["world", "sheet", "-o", "sheet.xyz"], "--output sheet.xyz: give a name that ends in .png or .jpg or .jpeg"),
         (["mini", "train", "--set", "unet.steps"], "NAME=VALUE"),
     ],

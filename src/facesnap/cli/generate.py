@@ -28,6 +28,9 @@ def generate(
     pitch: options.Pitch = None,
     roll: options.Roll = None,
     expression: options.Expression = None,
+    gaze: options.Gaze = None,
+    face_scale: options.FaceScale = None,
+    face_centre: options.FaceCentre = None,
     base: options.Base = "mini",
     adapter: options.Adapter = None,
     negative_prompt: Annotated[
@@ -79,8 +82,10 @@ def generate(
         raise UsageError("the prompt is empty: say what the portrait shows")
     carried = options.parse_carry(carry)
     options.check_model(base, adapter)
-    pose = options.parse_pose(pose_from, yaw, pitch, roll, expression)
-    options.check_photos(*(reference or []), pose_from)
+    spelled: dict[str, Any] = {"yaw": yaw, "pitch": pitch, "roll": roll, "expression": expression, "gaze": gaze}
+    pose = options.parse_pose(pose_from, **spelled, face_scale=face_scale, face_centre=face_centre)
+    driver = None if pose else pose_from
+    options.check_photos(*(reference or []), driver)
     console.check_folder(output)
     from facesnap.core.identity import Identity
 
@@ -101,7 +106,7 @@ def generate(
         made = snap(
             prompt,
             person,
-            pose or pose_from,
+            pose or driver,
             negative_prompt=negative_prompt,
             num_inference_steps=steps,
             guidance_scale=guidance,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,12 @@ Face = Annotated[
 ]
 PoseFrom = Annotated[
     Path | None,
-    typer.Option("--pose-from", rich_help_panel=_POSE, help="Take pose and expression from this photo (anyone's)."),
+    typer.Option(
+        "--pose-from",
+        metavar="PHOTO|JSON",
+        rich_help_panel=_POSE,
+        help="Take pose and expression from this photo (anyone's), or the expression from ARKit's blendshapes.",
+    ),
 ]
 Yaw = Annotated[
     float | None,
@@ -39,6 +44,23 @@ Expression = Annotated[
         rich_help_panel=_POSE,
         help="smile=0.8, surprise=1 ... or an ARKit name such as jawOpen=0.5. Can be given several times.",
     ),
+]
+Gaze = Annotated[
+    str | None,
+    typer.Option(
+        "--gaze",
+        metavar="YAW,PITCH",
+        rich_help_panel=_POSE,
+        help="Of the eyes in the head, degrees; with --yaw 20 --gaze -20,0 they look into the camera.",
+    ),
+]
+FaceScale = Annotated[
+    float | None,
+    typer.Option("--face-scale", rich_help_panel=_POSE, help="Height of the face, as a share of the picture (0.53)."),
+]
+FaceCentre = Annotated[
+    str | None,
+    typer.Option("--face-centre", metavar="X,Y", rich_help_panel=_POSE, help="Its middle, as shares (0.5,0.515)."),
 ]
 Base = Annotated[
     str,
@@ -82,30 +104,57 @@ def parse_carry(words: str) -> tuple[str, ...]:
     return () if words.strip().lower() == "none" else tuple(word.strip() for word in words.split(",") if word.strip())
 
 
-def wants_pose(yaw: float | None, pitch: float | None, roll: float | None, expression: list[str] | None) -> bool:
-    """Whether any of the options that spell out a pose was given."""
-    return any(angle is not None for angle in (yaw, pitch, roll)) or bool(expression)
+def parse_pair(option: str, words: str | None) -> tuple[float, float] | None:
+    """``"10,-5"`` as two numbers.
+
+    Raises:
+        UsageError: something else.
+    """
+    if words is None:
+        return None
+    try:
+        first, second = (float(word) for word in words.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {words}: write two numbers, for example {option} 0.5,0.5") from None
+    return first, second
 
 
 def parse_pose(
     pose_from: Path | None,
-    yaw: float | None,
-    pitch: float | None,
-    roll: float | None,
-    expression: list[str] | None,
+    *,
+    yaw: float | None = None,
+    pitch: float | None = None,
+    roll: float | None = None,
+    expression: list[str] | None = None,
+    gaze: str | None = None,
+    face_scale: float | None = None,
+    face_centre: str | None = None,
 ) -> Pose | None:
-    """The pose that the options spell out, or None when they don't (``--pose-from``, or no option at all).
+    """The pose that the options spell out, or None when they don't (a photo as ``--pose-from``, or no option at all).
 
     Raises:
-        UsageError: ``--pose-from`` beside a spelled-out pose, an unknown expression, a value out of its range.
+        UsageError: a photo as ``--pose-from`` beside a spelled-out pose, two sources of the expression, an unknown
+            expression, a value out of its range.
+        InputError: blendshapes that can't be read.
     """
-    if not wants_pose(yaw, pitch, roll, expression):
+    pairs = {"gaze": parse_pair("--gaze", gaze), "centre": parse_pair("--face-centre", face_centre)}
+    said: dict[str, Any] = {"yaw": yaw, "pitch": pitch, "roll": roll, "scale": face_scale, **pairs}
+    said = {name: value for name, value in said.items() if value is not None}
+    if expression:
+        said["expression"] = parse_expression(expression)
+    from_json = pose_from is not None and pose_from.suffix.lower() == ".json"
+    if not said and not from_json:
         return None
-    if pose_from is not None:
-        raise UsageError("--pose-from sets pose and expression: leave out --yaw, --pitch, --roll and --expression")
+    if pose_from is not None and not from_json:
+        raise UsageError("--pose-from sets pose and expression: leave out the options that spell a pose out")
+    from facesnap.core.arkit import blendshapes
     from facesnap.core.pose import Pose
 
-    return Pose(yaw or 0.0, pitch or 0.0, roll or 0.0, parse_expression(expression))
+    if pose_from is not None:
+        if "expression" in said:
+            raise UsageError(f"{pose_from.name} says the expression: leave out --expression")
+        said["expression"] = blendshapes(pose_from)
+    return Pose(**said)
 
 
 def check_model(base: str, adapter: str | None) -> None:
