@@ -164,7 +164,7 @@ def test_equals_a_stock_controlnet_that_is_handed_the_tokens() -> None:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         theirs = stock(latents, 500, tokens(), control(), return_dict=False)[1]
-    assert torch.equal(ours, theirs)
+    torch.testing.assert_close(ours, theirs)  # the map lies in memory another way, so sums are rounded another way
 
 
 def test_guidance_gives_null_tokens_to_the_first_half() -> None:
