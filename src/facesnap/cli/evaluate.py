@@ -12,9 +12,12 @@ from facesnap.core.lazy import require_all
 
 
 def evaluate(
-    suite: Annotated[str, typer.Option("--suite", help="What to measure: mini.")] = "mini",
+    suite: Annotated[str, typer.Option("--suite", help="What to measure: mini or landmarks.")] = "mini",
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for RESULTS.md, results.json and results.png.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for the report: RESULTS.md or LANDMARKS.md, and what belongs to it."
+        ),
     ] = Path("docs"),
     people: Annotated[int, typer.Option("--people", min=2, help="How many test people.")] = 100,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Everything random follows from it.")] = 0,
@@ -39,6 +42,11 @@ def evaluate(
         console.check_folder(shards, "--renders")
     rendered = any(shards.rglob("*.tar"))
     require_all({"webdataset": "world"} if rendered else {"webdataset": "world", "moderngl": "world"})
+    if suite == "landmarks":
+        from facesnap.evaluation.landmarks.suite import evaluate_landmarks
+
+        print(evaluate_landmarks(output, people, seed, shards, console.say))
+        return
     from facesnap.evaluation.run import evaluate as run_suite
 
     report = run_suite(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,3 +63,8 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def own_command() -> str:
+    """What this process was called with, as one would type it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

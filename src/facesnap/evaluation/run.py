@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from facesnap.core.errors import InputError, UsageError
-from facesnap.core.machine import machine, today
+from facesnap.core.machine import machine, own_command, today
 from facesnap.evaluation import metrics, report
 from facesnap.evaluation.bench import Bench, assemble
 from facesnap.evaluation.methods import Task
@@ -109,7 +108,7 @@ def evaluate(
     records = collect(protocol, subjects, bench, ledger, say)
     texts = bench.observer.clip_judge.text_features([trial.prompt for trial in protocol.trials])
     rows = summarise(records, texts, [method.name for method in bench.methods], seed)
-    facts = _facts(command or _own_command(), protocol, bench, records)
+    facts = _facts(command or own_command(), protocol, bench, records)
     return report.write_report(Path(output), facts, rows, _sheet(records, ledger, seed), protocol.to_json())
 
 
@@ -199,10 +198,6 @@ def _sheet(records: Sequence[Record], ledger: Ledger, seed: int) -> np.ndarray:
         words += f"{record.trial.person}: FaceSim {similarity[i]:.2f}, {found}. {record.trial.prompt}"
         strips.append(report.Strip(pictures, words))
     return report.contact_sheet(strips, ["reference", "requested map", "FaceSnap", "base, no identity", "real target"])
-
-
-def _own_command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _to_stderr(line: str) -> None:

@@ -49,23 +49,17 @@ def load_subjects(
 ) -> list[Subject]:
     """The first ``people`` of a held-out split with ``renders`` shots each; see :func:`held_out`."""
     world = held_out(folder, split, people, renders, seed, preset, size)
-    subjects: list[Subject] = []
-    for person in np.unique(world.person):
-        rows = np.flatnonzero(world.person == person)[:renders]
-        if len(rows) < renders or len(subjects) == people:
-            continue
-        shots = [
-            Shot(
-                image=world.images[row],
-                captions=tuple(world.captions[row]),
-                pose=pose_of(world.pose[row], world.expression[row], world.camera[row], size),
-                landmarks=world.landmarks2d[row].astype(np.float64),
-                attributes=world.attributes[row],
-            )
-            for row in rows
-        ]
-        subjects.append(Subject(int(person), shots))
-    return subjects
+    shots = [
+        Shot(
+            image=world.images[row],
+            captions=tuple(world.captions[row]),
+            pose=pose_of(world.pose[row], world.expression[row], world.camera[row], size),
+            landmarks=world.landmarks2d[row].astype(np.float64),
+            attributes=world.attributes[row],
+        )
+        for row in range(len(world))
+    ]
+    return [Subject(int(world.person[i]), shots[i : i + renders]) for i in range(0, len(shots), renders)]
 
 
 def pose_of(angles: np.ndarray, weights: np.ndarray, camera: np.ndarray, size: int) -> Pose:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +26,8 @@ def held_out(
         folder: shards made before (``*.tar`` in it), which are taken as they are; or where to make them (below
             ``folder/split``, resumed if they are there in part).
         split: ``val`` or ``test``.
-        people: how many at least.
-        renders: of each, at least.
+        people: how many.
+        renders: of each; who has fewer is passed over.
         seed: of the world.
         preset: of the world: how poses, light and framing vary.
         size: side of the pictures in pixels.
@@ -43,7 +45,7 @@ def held_out(
         folder = render_split(folder, split, people, renders, workers, seed, preset, size)
     world = read_shards(folder)
     _check(world, folder, split, people, renders, size)
-    return world
+    return _first(world, people, renders)
 
 
 def _check(world: WorldData, folder: Path, split: str, people: int, renders: int, size: int) -> None:
@@ -55,3 +57,14 @@ def _check(world: WorldData, folder: Path, split: str, people: int, renders: int
     counts = np.unique(world.person, return_counts=True)[1]
     if int((counts >= renders).sum()) < people:
         raise UsageError(f"{folder} has {len(counts)} people; {people} people with {renders} renders each are needed")
+
+
+def _first(world: WorldData, people: int, renders: int) -> WorldData:
+    """The first people with enough renders, so many of each."""
+    several = [np.flatnonzero(world.person == person) for person in np.unique(world.person)]
+    rows = np.concatenate([own[:renders] for own in several if len(own) >= renders][:people])
+
+    def chosen(values: Any) -> Any:
+        return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+
+    return replace(world, **{n: chosen(values) for n, values in vars(world).items() if values is not None})

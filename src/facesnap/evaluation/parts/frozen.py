@@ -9,21 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facesnap.evaluation.landmarks.accuracy import yaw_bins
+from facesnap.evaluation.landmarks.readings import read_all
 from facesnap.evaluation.metrics import nme
-from facesnap.evaluation.recognise import YAW_BINS, figures
+from facesnap.evaluation.recognise import figures
 from facesnap.faces.align import align
 from facesnap.faces.attributes import AttributeNet
-from facesnap.faces.detect import HaarDetector, intersection_over_union
+from facesnap.faces.detect import HaarDetector
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
-from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.pipelines.conditions import refine_with
 from facesnap.training.mini.base import load_vae
 from facesnap.training.mini.data import Split, aligned_crop, to_tensor
 from facesnap.training.mini.vae import psnr
-
-#: A face is found when its box and the landmarks' share this much of what both cover.
-OVERLAP = 0.4
 
 
 @torch.no_grad()
@@ -89,23 +87,14 @@ def landmark_figures(mini: Path, split: Split) -> dict[str, Any]:
     ``recall``: share of pictures whose face was found; ``false_alarms``: boxes elsewhere, per 100 pictures.
     """
     fitter = FaceFitter.from_pretrained(mini / "landmarks")
-    detector = HaarDetector(refine_with(fitter))
     points = split.world.landmarks2d.astype(np.float64)
-    error, alarms = np.full(len(split), np.nan), 0
-    for row, image in enumerate(split.world.images):
-        faces = detector.detect(image)
-        shared = np.array([intersection_over_union(face.box, landmark_box(points[row])) for face in faces])
-        alarms += int((shared < OVERLAP).sum())
-        if (shared >= OVERLAP).any():
-            fitted = fitter.fit(image, faces[int(shared.argmax())].box)
-            error[row] = nme(fitted.landmarks2d[None], points[row][None])[0]
-    found, yaw = np.isfinite(error), np.abs(split.world.pose[:, 0])
-    bins = {f"yaw {low} to {min(high, 60)}": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
+    read = read_all(split.world.images, points, HaarDetector(refine_with(fitter)), fitter)
+    error, found, bins = nme(read.landmarks, points), read.found, yaw_bins(split)
     return {
         "pictures": len(split),
         "recall": _percent(found),
-        "recall_by_yaw": {name: _percent(found[chosen]) for name, chosen in bins.items() if chosen.any()},
-        "false_alarms": round(100 * alarms / len(split), 2),
+        "recall_by_yaw": {name: _percent(found[chosen]) for name, chosen in bins.items()},
+        "false_alarms": round(100 * read.alarms / len(split), 2),
         "nme": _percent(error[found]),
         "nme_median": round(100 * float(np.median(error[found])), 2),
         "nme_by_yaw": {n: _percent(error[found & chosen]) for n, chosen in bins.items() if (found & chosen).any()},
