@@ -253,3 +253,14 @@ def test_a_training_crop_matches_what_the_fitter_takes() -> None:
     plain = crop_matrix(landmark_box(points), 128, MARGIN)
     assert np.allclose(face_crop(points, 0.0, 128), plain)
     assert apply(plain, points).min() > 0
+
+
+def test_many_faces_together_are_read_as_one_by_one() -> None:
+    fitter = FaceFitter.from_pretrained()
+    images = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    boxes = [np.array([10.0, 12.0, 70.0 + i, 80.0]) for i in range(3)]
+    alone = [fitter.fit(image, box) for image, box in zip(images, boxes, strict=True)]
+    for one, many in zip(alone, fitter.fit_all(images, boxes), strict=True):
+        np.testing.assert_allclose(many.landmarks2d, one.landmarks2d, atol=0.1)
+        np.testing.assert_allclose(many.shape, one.shape, atol=1e-2)
+        assert many.score == pytest.approx(one.score, abs=1e-3)

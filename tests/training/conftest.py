@@ -94,6 +94,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
         tmp_path_factory.mktemp("tiny"), mini_config("cpu", settings), Split(drawn_world()), torch.device("cpu")
     )
     morphable = MorphableLandmarks.load(mini_folder() / "landmarks" / MORPHABLE_NAME)
+    morphable.save(run.weights / "landmarks" / MORPHABLE_NAME)
     torch.manual_seed(0)
     for name in ("vae", "clip", "face", "landmarks", "unet"):
         if name == "landmarks":

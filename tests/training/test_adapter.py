@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from facesnap.evaluation.subjects import pose_of
+from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.training.losses import NoiseSchedule
 from facesnap.training.mini.adapter import AdapterStage, _states
 from facesnap.training.mini.data import aligned_crop
@@ -88,6 +90,19 @@ def test_pairs_are_other_pictures_of_the_same_person(stage: AdapterStage) -> Non
     assert (stage.pairs.split.person_index[others] == stage.pairs.split.person_index[rows]).all()
 
 
+def test_maps_may_have_the_references_shape_in_the_targets_pose(stage: AdapterStage) -> None:
+    pairs, targets, references = stage.pairs, np.array([0, 5]), np.array([1, 6])
+    world = pairs.split.world
+    exact = pairs.landmarks(targets, references, np.array([False, False]))
+    np.testing.assert_array_equal(exact, world.landmarks2d[targets])
+    read = pairs.landmarks(targets, references, np.array([False, True]))
+    np.testing.assert_array_equal(read[0], exact[0])
+    pose = pose_of(world.pose[5], world.expression[5], world.camera[5], world.images.shape[1])
+    shape = pairs.features.shape[6].float().numpy()
+    size = (world.images.shape[2], world.images.shape[1])
+    np.testing.assert_allclose(read[1], LandmarkPredictor(stage.fitter).predict(shape, pose, size), atol=0.01)
+
+
 def test_jitter_is_small_and_leaves_its_input_alone() -> None:
     points = np.random.default_rng(0).uniform(20, 100, (72, 2))
     before = points.copy()
@@ -102,6 +117,7 @@ def test_exported_adapter_names_its_encoders(stage: AdapterStage, tiny_run: Any)
     figures = stage.export({"stage": "adapter"})
     assert {"val_diff", "val_id"} <= set(figures)
     assert -1 <= figures["val_portrait_cosine"] <= 1
+    assert figures["val_portrait_nme"] > 0
     assert figures["val_portrait_rank1"] * 3 == pytest.approx(round(figures["val_portrait_rank1"] * 3), abs=1e-3)
     adapter = load_adapter(tiny_run.weights / "adapter")
     assert adapter.config.encoders["face"] == stage.face.identifier
@@ -111,7 +127,7 @@ def test_exported_adapter_names_its_encoders(stage: AdapterStage, tiny_run: Any)
 def test_features_are_kept_and_belong_to_their_encoders(
     stage: AdapterStage, tiny_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frozen = (tiny_run.weights, stage.face, stage.appearance)
+    frozen = (tiny_run.weights, stage.face, stage.appearance, stage.fitter)
     cache = tiny_run.folder / "state"
     assert (cache / "adapter-features.safetensors").exists()
     with monkeypatch.context() as patch:

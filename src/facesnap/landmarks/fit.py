@@ -5,7 +5,7 @@ The network itself is in :mod:`facesnap.landmarks.net`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -169,35 +169,62 @@ class FaceFitter:
         Raises:
             InputError: an empty box.
         """
-        box = np.asarray(box, dtype=np.float64)
-        if not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
-            raise InputError(f"the face's box {box.tolist()} is empty")
-        centre = np.full(2, self.size / 2)
-        found = self._look(image, turned(crop_matrix(box, self.size, MARGIN), -roll, centre))
+        return self.fit_all([image], [box], [roll], passes)[0]
+
+    def fit_all(
+        self,
+        images: Sequence[np.ndarray] | np.ndarray,
+        boxes: Sequence[np.ndarray] | np.ndarray,
+        rolls: Sequence[float] | None = None,
+        passes: int = 2,
+    ) -> list[FittedFace]:
+        """:meth:`fit` of many pictures, one face each, together; ``rolls``: none is known."""
+        matrices = []
+        for box, roll in zip(boxes, rolls or [0.0] * len(boxes), strict=True):
+            corners = np.asarray(box, dtype=np.float64)
+            if not np.isfinite(corners).all() or (corners[2:] <= corners[:2]).any():
+                raise InputError(f"the face's box {corners.tolist()} is empty")
+            matrices.append(turned(crop_matrix(corners, self.size, MARGIN), -roll, np.full(2, self.size / 2)))
+        found = self._look(images, matrices)
         for _ in range(passes - 1):
-            roll = euler_angles(found.rotation)[2]
-            found = self._look(image, face_crop(found.landmarks2d, roll, self.size))
+            closer = [face_crop(face.landmarks2d, euler_angles(face.rotation)[2], self.size) for face in found]
+            found = self._look(images, closer)
         return found
 
     @torch.inference_mode()
-    def _look(self, image: np.ndarray, matrix: np.ndarray) -> FittedFace:
-        """One pass of the network over the crop that ``matrix`` makes, brought back to the picture."""
-        crop = torch.from_numpy(similarity_crop(image, matrix, self.size))
-        fit: Fit = self.net(crop.permute(2, 0, 1)[None].float() / 255)
+    def _look(self, images: Sequence[np.ndarray] | np.ndarray, matrices: Sequence[np.ndarray]) -> list[FittedFace]:
+        """One pass of the network over the crops that ``matrices`` make, brought back to the pictures."""
+        crops = [similarity_crop(image, matrix, self.size) for image, matrix in zip(images, matrices, strict=True)]
+        fit: Fit = self.net(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255)
+        points = landmarks2d(fit, self.morphable).double().numpy()
+        said = {name: value.double().numpy() for name, value in vars(fit).items()}
+        confidence = fit.confidence.numpy()
+        return [
+            self._back(image, matrix, {name: value[row] for name, value in said.items()}, points[row], confidence[row])
+            for row, (image, matrix) in enumerate(zip(images, matrices, strict=True))
+        ]
+
+    def _back(
+        self,
+        image: np.ndarray,
+        matrix: np.ndarray,
+        said: Mapping[str, np.ndarray],
+        points: np.ndarray,
+        confidence: np.ndarray,
+    ) -> FittedFace:
+        """What the network says of a crop, as it is in the picture that ``matrix`` cut it from."""
         back = inverted(matrix)
-        in_crop = Camera(*fit.camera[0].double().tolist())
-        rotation, camera = transform_head(back, fit.rotation[0].double().numpy(), in_crop)
-        points = apply(back, landmarks2d(fit, self.morphable)[0].double().numpy())
-        size = (image.shape[1], image.shape[0])
+        rotation, camera = transform_head(back, said["rotation"], Camera(*said["camera"].tolist()))
+        placed = apply(back, points)
         return FittedFace(
-            shape=fit.shape[0].float().numpy(),
-            pose=_pose(rotation, fit.expression[0].double().numpy(), camera.relative(size)),
+            shape=said["shape"].astype(np.float32),
+            pose=_pose(rotation, said["expression"], camera.relative((image.shape[1], image.shape[0]))),
             camera=camera,
             rotation=rotation,
-            landmarks2d=points,
-            confidence=fit.confidence[0].numpy(),
-            score=float(torch.sigmoid(fit.score[0])),
-            box=landmark_box(points),
+            landmarks2d=placed,
+            confidence=confidence,
+            score=float(1 / (1 + np.exp(-said["score"]))),
+            box=landmark_box(placed),
         )
 
 

@@ -125,6 +125,8 @@ class UnetConfig(StageConfig):
 class AdapterConfig(StageConfig):
     """FAM + FFRNet on pairs. Dropouts: shares of a batch; ``id_timestep``: L_id's gate, a share of the noise range.
 
+    ``read_shapes``: share of the landmark maps with the reference's shape as E_3d reads it, as the product's maps have;
+    the others are the target's own.
     ``timestep_power``: timesteps are drawn with a density of ``t ** power``; 0: evenly.
     FFRNet attends at 16x16, too, where the base doesn't: text can do without, a face's detail can't.
     ``map_channels``: of the landmark map's embedding, from full size on, halving from one to the next. ControlNet's own
@@ -144,6 +146,7 @@ class AdapterConfig(StageConfig):
     token_dropout: float = 0.1
     landmark_dropout: float = 0.05
     landmark_jitter: float = 0.004
+    read_shapes: float = 0.0
     views: int = 2
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from facesnap.core.weights import sha256_12
 from facesnap.faces.align import CROP_SIZE, arcface_matrix
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.encode import FaceEncoder
+from facesnap.landmarks.fit import FaceFitter
 from facesnap.models.checkpoint import AdapterConfig as AdapterManifest
 from facesnap.models.checkpoint import save_adapter
 from facesnap.models.ffrnet import FFRNet
@@ -23,9 +23,10 @@ from facesnap.training.batches import Batch
 from facesnap.training.config import AdapterConfig
 from facesnap.training.loop import Stage
 from facesnap.training.losses import crop_by, diffusion_loss, draw_timesteps, identity_gate, identity_loss
-from facesnap.training.mini.base import down_block_types, freeze, load_vae, plain_attention, sample, schedule
+from facesnap.training.mini.base import down_block_types, freeze, load_vae, plain_attention, schedule
 from facesnap.training.mini.data import Split, draw_noise, draw_rows
 from facesnap.training.mini.pairs import Pairs
+from facesnap.training.mini.portraits import portrait_figures
 
 #: What ``facesnap generate`` uses unless told otherwise, by diffusers' names.
 DEFAULTS = {"num_inference_steps": 20, "guidance_scale": 3.0}
@@ -50,7 +51,8 @@ class AdapterStage(Stage):
         self.vae = load_vae(out, device)
         self.face = FaceEncoder.from_pretrained(out / "face_encoder", device=device)
         self.appearance = AppearanceEncoder.from_pretrained(out / "image_encoder", device=device)
-        frozen = (out, self.face, self.appearance)
+        self.fitter = FaceFitter.from_pretrained(out / "landmarks")
+        frozen = (out, self.face, self.appearance, self.fitter)
         self.pairs = Pairs.of(train, *frozen, views=config.views, seed=seed, cache=out.parent / "state")
         self.check = Pairs.of(check, *frozen, views=1, seed=seed)
         unet = UNet2DConditionModel.from_pretrained(out / "base" / "unet", torch_dtype=torch.float32)
@@ -81,12 +83,14 @@ class AdapterStage(Stage):
         count, references = len(targets), pairs.references(targets, rng)
         f_id, f_clip = pairs.drawn_features(references, rng)
         drop = torch.from_numpy(rng.random(count) < config.token_dropout)
+        points = pairs.landmarks(targets, references, rng.random(count) < config.read_shapes)
         clean = pairs.latents[torch.from_numpy(targets)].float()
         return {
             "f_id": f_id,
             "f_clip": f_clip,
             "drop": drop,
-            "maps": pairs.maps(targets, rng, config.landmark_jitter, config.landmark_dropout),
+            "points": torch.from_numpy(points),
+            "maps": pairs.maps(points, rng, config.landmark_jitter, config.landmark_dropout),
             "encoder_hidden_states": _states(pairs, targets, drop, rng, config.text_dropout),
             "clean": clean,
             "noise": draw_noise(clean.shape, rng),
@@ -100,7 +104,7 @@ class AdapterStage(Stage):
         config, timesteps, drop = self.config, batch["timesteps"], batch["drop"]
         tokens = self.mixer(batch["f_id"], batch["f_clip"], drop=drop)
         noisy = self.schedule.add_noise(batch["clean"], batch["noise"], timesteps)
-        velocity = self._predict(noisy, timesteps, tokens, batch["maps"], batch["encoder_hidden_states"])
+        velocity = self.predict(noisy, timesteps, tokens, batch["maps"], batch["encoder_hidden_states"])
         target = self.schedule.velocity(batch["clean"], batch["noise"], timesteps)
         losses = diffusion_loss(velocity, target, timesteps, self.schedule, config.min_snr_gamma)
         total = losses["diff"]
@@ -112,7 +116,8 @@ class AdapterStage(Stage):
             total = total + config.lambda_id * losses["id"]
         return {"loss": total, **losses}
 
-    def _predict(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, maps: Tensor, states: Tensor) -> Tensor:
+    def predict(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, maps: Tensor, states: Tensor) -> Tensor:
+        """The velocity (B, C, h, w) of noisy latents, given face tokens, landmark maps and text states."""
         with self.ffrnet.attend_to(tokens):
             down, mid = self.ffrnet(noisy, timesteps, controlnet_cond=maps, return_dict=False)
         velocity: Tensor = self.unet(
@@ -125,10 +130,15 @@ class AdapterStage(Stage):
 
         E_f runs in single precision: L_id is the small difference of cosines near 1.
         """
-        return identity_loss(self._embed(clean, matrices), truth)
+        return identity_loss(self.embed(self.decoded(clean), matrices), truth)
 
-    def _embed(self, clean: Tensor, matrices: Tensor) -> Tensor:
-        images = (self.vae.decode(clean).sample / 2 + 0.5).clamp(0, 1)
+    def decoded(self, clean: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [0, 1] of latents."""
+        images: Tensor = (self.vae.decode(clean).sample / 2 + 0.5).clamp(0, 1)
+        return images
+
+    def embed(self, images: Tensor, matrices: Tensor) -> Tensor:
+        """E_f's vectors (B, D) of pictures in [0, 1], cut out by picture-to-crop matrices (B, 2, 3)."""
         with torch.autocast(self.device.type, enabled=False):
             return self.face.embed(crop_by(images, matrices, CROP_SIZE))
 
@@ -146,24 +156,10 @@ class AdapterStage(Stage):
         people, rng = self.check.split.rows_of, np.random.default_rng(0)
         batch = self._drawn(self.check, whole, draw_rows(len(self.check.split), CHECKED, rng), rng)
         losses = self.loss({name: value.to(self.device) for name, value in batch.items()})
-        each = self._drawn(self.check, whole, np.array([rows[0] for rows in people[:CHECKED]]), rng)
-        losses |= self._portraits({name: value.to(self.device) for name, value in each.items()})
+        product = whole.model_copy(update={"read_shapes": 1.0, "landmark_jitter": 0.0})
+        each = self._drawn(self.check, product, np.array([rows[0] for rows in people[:CHECKED]]), rng)
+        losses |= portrait_figures(self, {name: value.to(self.device) for name, value in each.items()})
         return {f"val_{name}": round(float(value), 5) for name, value in losses.items()}
-
-    def _portraits(self, batch: Batch) -> dict[str, Tensor]:
-        """Of portraits sampled without guidance, one per person: E_f's cosine to the reference, and how often no other
-        person's reference is nearer. E_f trains the adapter, so this compares trainings; the judges measure identity.
-        """
-        tokens = self.mixer(batch["f_id"], batch["f_clip"])
-        rest = tokens, batch["maps"], batch["encoder_hidden_states"]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
-            clean = sample(lambda noisy, timesteps: self._predict(noisy, timesteps, *rest), batch["noise"])
-        drawn, references = (
-            F.normalize(v.float(), dim=-1) for v in (self._embed(clean, batch["matrices"]), batch["truth"])
-        )
-        cosine = drawn @ references.T
-        nearest = cosine.argmax(1) == torch.arange(len(cosine), device=cosine.device)
-        return {"portrait_cosine": cosine.diagonal().mean(), "portrait_rank1": nearest.float().mean()}
 
 
 def _states(pairs: Pairs, rows: np.ndarray, drop: Tensor, rng: np.random.Generator, dropout: float) -> Tensor:

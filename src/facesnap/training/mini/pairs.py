@@ -14,10 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facesnap.core.types import Camera, rotation_matrix
+from facesnap.core.weights import sha256_12
 from facesnap.faces.appearance import ZOOM, AppearanceEncoder
 from facesnap.faces.encode import FaceEncoder
+from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.draw import draw_landmarks
+from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.layout import GROUPS
+from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.training.mini.base import TextStates, encode_captions, latents_of
 from facesnap.training.mini.cache import cached, digest
 from facesnap.training.mini.data import Split, aligned_crop, to_tensor
@@ -31,7 +36,8 @@ Encode = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Features:
-    """Of N pictures in V augmented views: ``f_id`` (V, N, D), ``f_clip`` (V, N, T, C); ``truth`` (N, D) is exact f_id.
+    """Of N pictures in V augmented views: ``f_id`` (V, N, D), ``f_clip`` (V, N, T, C); of the pictures as they are
+    ``truth`` (N, D), which is f_id, and ``shape`` (N, K) as E_3d reads it.
 
     Half precision.
     """
@@ -39,6 +45,7 @@ class Features:
     f_id: Tensor
     f_clip: Tensor
     truth: Tensor
+    shape: Tensor
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Pairs:
     latents: Tensor
     texts: TextStates
     features: Features
+    morphable: MorphableLandmarks
 
     @classmethod
     def of(
@@ -57,6 +65,7 @@ class Pairs:
         out: Path,
         face: FaceEncoder,
         appearance: AppearanceEncoder,
+        fitter: FaceFitter,
         *,
         views: int,
         seed: int,
@@ -64,11 +73,12 @@ class Pairs:
     ) -> Pairs:
         """Run the frozen parts over a split; what they make is kept in the folder ``cache`` while they stay."""
         device = face.device
-        stamp = f"{face.identifier} {appearance.identifier} {views} {seed} {digest(split)}"
+        encoders = f"{face.identifier} {appearance.identifier} landmarks@{sha256_12(out / 'landmarks')}"
+        stamp = f"{encoders} {views} {seed} {digest(split)}"
         kept = cache / "adapter-features.safetensors" if cache else None
-        features = cached(kept, stamp, lambda: _features(split, face, appearance, views, seed))
+        features = cached(kept, stamp, lambda: _features(split, face, appearance, fitter, views, seed))
         latents, texts = latents_of(split, out, device, cache), encode_captions(out, split, device, cache)
-        return cls(split, latents, texts, Features(**features))
+        return cls(split, latents, texts, Features(**features), fitter.morphable)
 
     def references(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """For each row a different row of the same person (the same one only if there is no other)."""
@@ -84,14 +94,27 @@ class Pairs:
         where = torch.from_numpy(rng.integers(len(self.features.f_id), size=len(rows))), torch.from_numpy(rows)
         return self.features.f_id[where].float(), self.features.f_clip[where].float()
 
-    def maps(self, rows: np.ndarray, rng: np.random.Generator, jitter: float, dropout: float) -> Tensor:
-        """Landmark maps (B, 3, S, S) of targets, jittered as E_3d errs (share of the side), a share of them blank."""
+    def landmarks(self, targets: np.ndarray, references: np.ndarray, read: np.ndarray) -> np.ndarray:
+        """Landmarks (B, 72, 2) of targets: exact, or where ``read`` (B,) as the Landmark Predictor would have them.
+
+        That is the reference's shape, as E_3d reads it, in the target's expression, pose and camera.
+        """
+        world, points = self.split.world, self.split.world.landmarks2d[targets].astype(np.float64)
+        for place in np.flatnonzero(read):
+            target = targets[place]
+            shape = self.features.shape[int(references[place])].double().numpy()
+            head = self.morphable.landmarks3d(shape, world.expression[target].astype(np.float64))
+            turned = head @ rotation_matrix(*world.pose[target].astype(np.float64)).T
+            points[place] = Camera(*(float(value) for value in world.camera[target])).project(turned)
+        return np.asarray(points)
+
+    def maps(self, points: np.ndarray, rng: np.random.Generator, jitter: float, dropout: float) -> Tensor:
+        """Maps (B, 3, S, S) of landmarks (B, 72, 2), jittered as E_3d errs (share of the side), a share blank."""
         size = self.split.world.images.shape[1]
         blank = np.zeros((size, size, 3), np.uint8)
-        points = self.split.world.landmarks2d
         maps = [
-            blank if rng.random() < dropout else draw_landmarks(jittered(points[r], jitter * size, rng), (size, size))
-            for r in rows
+            blank if rng.random() < dropout else draw_landmarks(jittered(each, jitter * size, rng), (size, size))
+            for each in points
         ]
         return to_tensor(maps)
 
@@ -107,7 +130,7 @@ def jittered(points: np.ndarray, amount: float, rng: np.random.Generator) -> np.
 
 
 def _features(
-    split: Split, face: FaceEncoder, appearance: AppearanceEncoder, views: int, seed: int
+    split: Split, face: FaceEncoder, appearance: AppearanceEncoder, fitter: FaceFitter, views: int, seed: int
 ) -> dict[str, Tensor]:
     rng = np.random.default_rng([seed, 7])
     ids, clips = [], []
@@ -115,7 +138,15 @@ def _features(
         ids.append(_in_chunks(face.encode, split, rng, 1.0))
         clips.append(_in_chunks(appearance.encode, split, rng, ZOOM))
     truth = _in_chunks(face.encode, split, None, 1.0)
-    return {"f_id": torch.stack(ids), "f_clip": torch.stack(clips), "truth": truth}
+    chunks = np.array_split(np.arange(len(split)), len(split) // 64 + 1)
+    shape = torch.cat([_shapes(fitter, split, rows) for rows in chunks])
+    return {"f_id": torch.stack(ids), "f_clip": torch.stack(clips), "truth": truth, "shape": shape}
+
+
+def _shapes(fitter: FaceFitter, split: Split, rows: np.ndarray) -> Tensor:
+    boxes = [landmark_box(split.world.landmarks2d[row]) for row in rows]
+    faces = fitter.fit_all(split.world.images[rows], boxes)
+    return torch.from_numpy(np.stack([face.shape for face in faces])).half()
 
 
 def _in_chunks(encode: Encode, split: Split, rng: np.random.Generator | None, zoom: float) -> Tensor:

@@ -1,0 +1,47 @@
+"""The adapter's final check: portraits of people never trained on, sampled as the product samples, without guidance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from facesnap.landmarks.crop import landmark_box
+from facesnap.landmarks.layout import inter_ocular
+from facesnap.training.batches import Batch
+from facesnap.training.mini.base import sample
+
+if TYPE_CHECKING:
+    from facesnap.training.mini.adapter import AdapterStage
+
+
+@torch.no_grad()
+def portrait_figures(stage: AdapterStage, batch: Batch) -> dict[str, Tensor]:
+    """One portrait per row of a batch as :meth:`AdapterStage.draw` makes it, on the stage's device.
+
+    E_f and E_3d take part in the training, so these figures compare trainings; the judges measure the product.
+
+    Returns:
+        ``portrait_cosine``: E_f's mean cosine of portrait and reference; ``portrait_rank1``: how often no other row's
+        reference is nearer; ``portrait_nme``: of the landmarks that E_3d finds, to the requested ones.
+    """
+    tokens = stage.mixer(batch["f_id"], batch["f_clip"])
+    rest = tokens, batch["maps"], batch["encoder_hidden_states"]
+    with torch.autocast(stage.device.type, torch.bfloat16, enabled=stage.config.bf16):
+        clean = sample(lambda noisy, timesteps: stage.predict(noisy, timesteps, *rest), batch["noise"])
+        images = stage.decoded(clean).float()
+    drawn, references = stage.embed(images, batch["matrices"]).float(), batch["truth"].float()
+    cosine = F.normalize(drawn, dim=-1) @ F.normalize(references, dim=-1).T
+    nearest = cosine.argmax(1) == torch.arange(len(cosine), device=cosine.device)
+    asked = batch["points"].cpu().numpy()
+    pictures = (images.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+    faces = stage.fitter.fit_all(pictures, [landmark_box(points) for points in asked])
+    error = np.linalg.norm(np.stack([face.landmarks2d for face in faces]) - asked, axis=-1).mean(1)
+    return {
+        "portrait_cosine": cosine.diagonal().mean(),
+        "portrait_rank1": nearest.float().mean(),
+        "portrait_nme": torch.from_numpy(error / inter_ocular(asked)).mean(),
+    }
