@@ -71,7 +71,7 @@ class TinyRun:
     def world(self) -> "TinyRun":
         return self
 
-    judged, encoder_world = learnt, world
+    judged, both_worlds, encoder_world = learnt, learnt, world
 
 
 @pytest.fixture(scope="session")

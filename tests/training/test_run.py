@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +151,20 @@ def test_a_split_is_rendered_when_it_is_asked_for(tmp_path: Path, monkeypatch: p
     assert asked[0][:3] == (tmp_path / "encoder_world", "judge", 4)
     same = run.Run(tmp_path, run.mini_config("gpu"), torch.device("cpu"))
     assert same.encoder_world is same.world
+
+
+def test_two_worlds_join_by_person(tiny_run: Any) -> None:
+    one = tiny_run.train
+    world = replace(one.world, person=one.world.person + 1, captions=[["another"] for _ in one.world.captions])
+    both = one.joined(replace(one, world=world))
+    assert len(both) == 2 * len(one)
+    assert both.people == one.people + 1  # the two in the middle are the same people
+    assert [len(rows) for rows in both.rows_of] == [4, 8, 8, 4]
+    assert both.world.captions[-1] == ["another"]
+    assert both.world.segmentation is None
+    small = replace(one.world, images=one.world.images[:, :32, :32])
+    with pytest.raises(UsageError, match="64 and of 32 pixels"):
+        one.joined(replace(one, world=small))
 
 
 def test_unknown_stage_is_named(tmp_path: Path) -> None:

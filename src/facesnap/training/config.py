@@ -167,7 +167,8 @@ _CLIP_JUDGE: Final[dict[str, Any]] = {"patch_size": 16, "image_size": 128, "pixe
 class MiniConfig(_Strict):
     """Every stage of ``facesnap mini train``.
 
-    ``world``: what mini learns to draw. ``encoder_world``: what its VAE, its encoders and the judges learn to read;
+    ``world``: what mini learns to draw. ``encoder_world``: what its VAE, its encoders and the judges learn to read
+    (E_f and E_3d from both, since they have to know many people);
     wider in pose and framing, so that they hold beyond what is drawn.
     """
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from facesnap.core.errors import UsageError
 from facesnap.core.images import similarity_crop
 from facesnap.faces.align import arcface_matrix
 from facesnap.landmarks.layout import five_points
@@ -27,6 +29,21 @@ class Split:
     def read(cls, folder: Path) -> Split:
         """All shards below a folder (an InputError names a damaged one)."""
         return cls(read_shards(folder))
+
+    def joined(self, other: Split) -> Split:
+        """The pictures of both; people of one number are the same ones. UsageError if their sizes differ."""
+        ours, theirs = vars(self.world), vars(other.world)
+        sizes = [split.world.images.shape[1] for split in (self, other)]
+        if sizes[0] != sizes[1]:
+            raise UsageError(f"pictures of {sizes[0]} and of {sizes[1]} pixels can't be one data set")
+
+        def both(name: str) -> Any:
+            one, more = ours[name], theirs[name]
+            if one is None or more is None:
+                return None
+            return np.concatenate([one, more]) if isinstance(one, np.ndarray) else [*one, *more]
+
+        return Split(replace(self.world, **{name: both(name) for name in ours}))
 
     def __len__(self) -> int:
         return len(self.world.images)

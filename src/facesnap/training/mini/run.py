@@ -85,14 +85,20 @@ class Run:
         config = self.config.encoder_world
         return self.world if config == self.config.world else World(self.folder / "encoder_world", config)
 
+    @cached_property
+    def both_worlds(self) -> tuple[Split, Split]:
+        """Everybody's pictures, for E_f and E_3d: they have to know as many people as there are."""
+        train, unseen = self.encoder_world.learnt
+        return (train if self.encoder_world is self.world else train.joined(self.world.learnt[0])), unseen
+
 
 def _landmarks(run: Run) -> Stage:
     morphable = write_morphable(find_head_file(), run.weights / "landmarks" / MORPHABLE_NAME)
-    return LandmarkStage(run.config.landmarks, *run.encoder_world.learnt, morphable, run.weights, run.device)
+    return LandmarkStage(run.config.landmarks, *run.both_worlds, morphable, run.weights, run.device)
 
 
 def _face(run: Run) -> Stage:
-    return FaceStage(run.config.face, *run.encoder_world.learnt, run.weights, run.device, "face_encoder")
+    return FaceStage(run.config.face, *run.both_worlds, run.weights, run.device, "face_encoder")
 
 
 def _judge_face(run: Run) -> Stage:
@@ -105,7 +111,7 @@ STAGES: Final[dict[str, Callable[[Run], Stage]]] = {
     "clip": lambda r: ClipStage(r.config.clip, *r.encoder_world.learnt, r.weights, r.device, judge=False),
     "face": _face,
     "landmarks": _landmarks,
-    "looks": lambda r: LooksStage(r.config.looks, *r.encoder_world.learnt, r.weights, r.device),
+    "looks": lambda r: LooksStage(r.config.looks, *r.both_worlds, r.weights, r.device),
     "decoder": lambda r: DecoderStage(r.config.decoder, *r.encoder_world.learnt, r.weights, r.device),
     "unet": lambda r: UnetStage(r.config.unet, *r.world.learnt, r.weights, r.device),
     "adapter": lambda r: AdapterStage(r.config.adapter, *r.world.learnt, r.weights, r.device, r.config.seed),
