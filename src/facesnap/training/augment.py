@@ -12,12 +12,12 @@ Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 def colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """White balance, exposure, contrast, gamma, saturation; RGB uint8 (H, W, 3), as all here."""
-    x = image.astype(np.float32) / 255.0
-    x = x ** np.float32(np.exp(rng.normal(0, 0.22))) * rng.normal(1.0, 0.06, 3).astype(np.float32)
-    x = (x - 0.5) * np.float32(np.exp(rng.normal(0, 0.18))) + 0.5 + np.float32(rng.normal(0, 0.06))
-    grey = x.mean(axis=2, keepdims=True)
-    x = grey + (x - grey) * np.float32(np.exp(rng.normal(0, 0.3)))
-    return np.asarray(x.clip(0, 1) * 255, dtype=np.uint8)
+    level = np.arange(256, dtype=np.float32)[:, None] / 255.0  # what happens to a channel's 256 values
+    level = level ** np.float32(np.exp(rng.normal(0, 0.22))) * rng.normal(1.0, 0.06, 3).astype(np.float32)
+    level = (level - 0.5) * np.float32(np.exp(rng.normal(0, 0.18))) + 0.5 + np.float32(rng.normal(0, 0.06))
+    kept = np.float32(np.exp(rng.normal(0, 0.3)))  # of each channel's distance from their mean
+    x = cv2.transform(cv2.LUT(image, 255.0 * level[None]), kept * np.eye(3) + (1 - kept) / 3)
+    return np.asarray(x.clip(0, 255), dtype=np.uint8)
 
 
 def greyscale(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
