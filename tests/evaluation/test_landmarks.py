@@ -73,8 +73,19 @@ def test_a_perfect_reader_recombines_without_error(
     assert len(errors["predictor"]) == PEOPLE
     assert errors["predictor"].max() < 1e-3
     assert errors["predictor, five points"].max() < 1e-3
-    for other in ("driver", "similarity", "driver, five points"):
+    for other in ("driver", "similarity", "driver, five points", "driver, framing aside"):
         assert errors[other].mean() > 0.02, other
+    assert errors["driver, framing aside"].mean() < errors["driver"].mean()
+    ratios = retarget.ratios_of(errors, seed=0)
+    assert {"driver", "similarity, framing aside", "driver, five points, framing aside"} <= set(ratios)
+    assert all(ratio.value < 0.05 for ratio in ratios.values())
+
+
+def test_framing_is_scale_and_shift_and_no_turn() -> None:
+    points = np.random.default_rng(0).normal(100, 30, (2, 72, 2))
+    np.testing.assert_allclose(retarget.framing_aside(1.3 * points - 40, points), points, atol=1e-9)
+    turned = points @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+    assert np.abs(retarget.framing_aside(turned, points) - points).mean() > 5
 
 
 def test_whoever_reads_everybody_as_the_mean_head_keeps_nobody(

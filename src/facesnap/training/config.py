@@ -198,7 +198,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
         "looks": {"steps": 0, "batch_size": 64},
         "decoder": {"steps": 0},
-        "unet": {"steps": 4800, "batch_size": 128, "learning_rate": 2e-3},
+        "unet": {"steps": 4600, "batch_size": 128, "learning_rate": 2e-3, "decay_fraction": 0.5},
         "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 1500, "batch_size": 64},
         "judge_clip": {"steps": 700, "batch_size": 128, **_CLIP_JUDGE},

@@ -71,7 +71,9 @@ def _retargeting(errors: Figures, ratios: Figures) -> list[str]:
         "- predictor: A's shape, B's expression, pose and camera, all as read from the two pictures;",
         "- driver: B's landmarks as they are read (InstantID's habit, of five of them);",
         "- similarity: A's landmarks, moved, turned and scaled in the plane onto B's;",
-        "- five points: of these alone.",
+        "- five points: of these alone;",
+        "- framing aside: after the scale and shift that bring the landmarks closest to the truth, because no picture"
+        " says how large a head is.",
     ]
 
 

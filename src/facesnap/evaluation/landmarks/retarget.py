@@ -7,20 +7,27 @@ to get at its landmarks from two pictures are compared with it:
 - ``driver``: B's landmarks as they are read (InstantID draws five of them);
 - ``similarity``: A's landmarks, moved, turned and scaled in the picture until they lie on B's as well as they can;
 - ``five points``: B's five points as they are read, against the truth's five.
+
+No picture says how large a head is: a big one far away looks like a small one. Errors are therefore also given with the
+framing set aside, after the scale and the shift that bring the landmarks closest to the truth's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
 from facesnap.core.types import Camera, rotation_matrix
 from facesnap.evaluation.landmarks.readings import Readings
-from facesnap.evaluation.metrics import derangement, nme
+from facesnap.evaluation.metrics import Interval, bootstrap_ratio, derangement
 from facesnap.landmarks.layout import five_points, inter_ocular
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.training.mini.data import Split
+
+#: Ends the name of an error that is measured with the framing set aside.
+ASIDE: Final = ", framing aside"
 
 
 def neutral_heads(split: Split, expression_basis: np.ndarray) -> np.ndarray:
@@ -56,7 +63,7 @@ def pairs_of(split: Split, found: np.ndarray, seed: int) -> tuple[np.ndarray, np
 def retargeting_errors(
     split: Split, readings: Readings, predictor: LandmarkPredictor, seed: int
 ) -> Mapping[str, np.ndarray]:
-    """NME (P,) of each way (see this module), as fractions of the truth's eye distance."""
+    """NME (P,) of each way (see this module), as fractions of the truth's eye distance; then with framing set aside."""
     a, b = pairs_of(split, readings.found, seed)
     exact = truth(split, predictor.morphable.expression.astype(np.float64), a, b)
     side = int(split.world.images.shape[1])
@@ -66,14 +73,32 @@ def retargeting_errors(
         assert pose is not None
         ours.append(predictor.predict(readings.shape[source], pose, (side, side)))
     driver = readings.landmarks[b]
-    eyes = inter_ocular(exact)
-    return {
-        "predictor": nme(np.stack(ours), exact),
-        "driver": nme(driver, exact),
-        "similarity": nme(similarity_to(readings.landmarks[a], driver), exact),
-        "predictor, five points": _five(np.stack(ours), exact, eyes),
-        "driver, five points": _five(driver, exact, eyes),
-    }
+    ways = {"predictor": np.stack(ours), "driver": driver, "similarity": similarity_to(readings.landmarks[a], driver)}
+    fives = {f"{name}, five points": five_points(ways[name]) for name in ("predictor", "driver")}
+    eyes, exact5 = inter_ocular(exact), five_points(exact)
+    found = {}
+    for after, framed in (("", lambda points, truth: points), (ASIDE, framing_aside)):
+        found |= {f"{name}{after}": _error(framed(points, exact), exact, eyes) for name, points in ways.items()}
+        found |= {f"{name}{after}": _error(framed(points, exact5), exact5, eyes) for name, points in fives.items()}
+    return found
+
+
+def ratios_of(errors: Mapping[str, np.ndarray], seed: int) -> dict[str, Interval]:
+    """Name of another way -> the predictor's mean error, measured likewise, as a share of its own."""
+    others = [name for name in errors if not name.startswith("predictor")]
+    return {name: bootstrap_ratio(errors[_ours(name)], errors[name], seed) for name in others}
+
+
+def _ours(name: str) -> str:
+    """The predictor's error that is measured as another way's: what follows the way's name stays."""
+    return f"predictor{name[len(name.split(',')[0]) :]}"
+
+
+def framing_aside(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Points (P, M, 2) after the scale and shift (no turn) that bring them closest to the target's, pixels."""
+    p, q = (x - x.mean(axis=1, keepdims=True) for x in (points, target))
+    scale = (p * q).sum(axis=(1, 2), keepdims=True) / (p * p).sum(axis=(1, 2), keepdims=True)
+    return np.asarray(scale * p + target.mean(axis=1, keepdims=True))
 
 
 def similarity_to(points: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -86,6 +111,5 @@ def similarity_to(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.stack([moved.real, moved.imag], axis=-1)
 
 
-def _five(found: np.ndarray, exact: np.ndarray, eyes: np.ndarray) -> np.ndarray:
-    distance = np.linalg.norm(five_points(found) - five_points(exact), axis=-1).mean(axis=-1)
-    return np.asarray(distance / eyes)
+def _error(points: np.ndarray, exact: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+    return np.asarray(np.linalg.norm(points - exact, axis=-1).mean(axis=-1) / eyes)

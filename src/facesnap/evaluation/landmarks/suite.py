@@ -16,9 +16,9 @@ from facesnap.core.weights import mini_folder, sha256_12
 from facesnap.evaluation.landmarks.accuracy import by_yaw, shape_figures
 from facesnap.evaluation.landmarks.readings import read_all
 from facesnap.evaluation.landmarks.report import markdown
-from facesnap.evaluation.landmarks.retarget import retargeting_errors
+from facesnap.evaluation.landmarks.retarget import ratios_of, retargeting_errors
 from facesnap.evaluation.landmarks.robustness import detection, under_augmentation
-from facesnap.evaluation.metrics import bootstrap_mean, bootstrap_ratio
+from facesnap.evaluation.metrics import bootstrap_mean
 from facesnap.faces.detect import HaarDetector
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.predict import LandmarkPredictor
@@ -65,9 +65,7 @@ def evaluate_landmarks(output: Path, people: int, seed: int, renders: Path, say:
         "by_yaw": by_yaw(split, readings, seed),
         "shape": shape_figures(split, readings, fitter.morphable, seed),
         "retargeting": {name: bootstrap_mean(values, seed) for name, values in errors.items()},
-        "ratios": {n: bootstrap_ratio(errors["predictor"], errors[n], seed) for n in ("driver", "similarity")}
-        | {"driver, five points": bootstrap_ratio(
-            errors["predictor, five points"], errors["driver, five points"], seed)},
+        "ratios": ratios_of(errors, seed),
         "augmentations": under_augmentation(split, firsts, detector, fitter, seed),
         "detection": detection(split, detector, COMPOSITES, seed),
         "alarms": 100 * readings.alarms / len(split),
