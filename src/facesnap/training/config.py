@@ -195,7 +195,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "vae": {"steps": 12000, "batch_size": 16, "learning_rate": 3e-3},
         "clip": {"steps": 1000, "batch_size": 128},
         "face": {"steps": 4500, "batch_size": 128, "learning_rate": 2e-3},
-        "landmarks": {"steps": 3000, "batch_size": 64, "learning_rate": 2e-3},
+        "landmarks": {"steps": 6000, "batch_size": 64, "learning_rate": 2e-3},
         "looks": {"steps": 0, "batch_size": 64},
         "decoder": {"steps": 0},
         "unet": {"steps": 4600, "batch_size": 128, "learning_rate": 2e-3, "decay_fraction": 0.5},
