@@ -15,7 +15,8 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import update_wrapper
 from typing import Any, Final
 
 import torch
@@ -27,6 +28,7 @@ from diffusers.models.modeling_utils import ModelMixin as ModelMixin
 from torch import Tensor, nn
 
 from facesnap.core.errors import AdapterError, UsageError
+from facesnap.models.map_embedding import MapEmbedding, MapMemory, remembering
 
 #: Standard deviation of the connecting convolutions when they don't start at zero (see :meth:`FFRNet.from_unet`).
 SMALL_INIT_STD: Final = 0.03
@@ -38,10 +40,11 @@ MAP_INIT_GAIN: Final = 2.0
 
 @dataclass(frozen=True)
 class _Held:
-    """Tokens for the duration of a call: ``tokens`` and ``null``, each (images, N, W)."""
+    """What a call holds: ``tokens`` and ``null``, each (images, N, W), and its map's embedding."""
 
     tokens: Tensor
     null: Tensor
+    map_memory: MapMemory = field(default_factory=MapMemory)
 
     def rows(self, batch: int) -> Tensor:
         """What each row of the UNet's batch attends to, (batch, N, W).
@@ -69,6 +72,10 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
 
     Its config and weight keys are ControlNetModel's own, so a stock ControlNetModel can load the network too.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.controlnet_cond_embedding.__class__ = MapEmbedding
 
     @classmethod
     def from_unet(
@@ -139,7 +146,8 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         """
         null = tokens if null_tokens is None else null_tokens.expand(len(tokens), -1, -1)
         self._check(tokens, null)
-        held = _Held(*(t.repeat_interleave(images_per_prompt, dim=0) for t in (tokens, null)))
+        rows = [t.repeat_interleave(images_per_prompt, dim=0) for t in (tokens, null)]
+        held = _Held(tokens=rows[0], null=rows[1])
         reset = _HELD.set({**_HELD.get(), id(self): held})
         try:
             yield self
@@ -166,9 +174,8 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         if held is None:
             raise UsageError("FFRNet holds no face: call the pipeline inside `with ffrnet.attend_to(tokens):`")
         states = held.rows(len(sample)).to(sample.device, sample.dtype)
-        if controlnet_cond is not None:  # few channels at full size: on a CPU twice as fast when they lie side by side
-            controlnet_cond = controlnet_cond.contiguous(memory_format=torch.channels_last)
-        return super().forward(sample, timestep, states, controlnet_cond, *args, **kwargs)
+        with remembering(held.map_memory):
+            return super().forward(sample, timestep, states, controlnet_cond, *args, **kwargs)
 
     def _check(self, tokens: Tensor, null: Tensor) -> None:
         width = self.config["cross_attention_dim"]
@@ -198,6 +205,10 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
             nn.init.zeros_(inner.bias)
         for end in (embedding.conv_out, *self.controlnet_down_blocks, self.controlnet_mid_block):
             nn.init.normal_(end.weight, std=SMALL_INIT_STD)
+
+
+# Diffusers reads the names of the config off the constructor's signature.
+update_wrapper(FFRNet.__init__, ControlNetModel.__init__)
 
 
 def embedding_channels(vae_scale_factor: int) -> tuple[int, ...]:

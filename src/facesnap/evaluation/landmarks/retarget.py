@@ -76,7 +76,7 @@ def retargeting_errors(
     ways = {"predictor": np.stack(ours), "driver": driver, "similarity": similarity_to(readings.landmarks[a], driver)}
     fives = {f"{name}, five points": five_points(ways[name]) for name in ("predictor", "driver")}
     eyes, exact5 = inter_ocular(exact), five_points(exact)
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for after, framed in (("", lambda points, truth: points), (ASIDE, framing_aside)):
         found |= {f"{name}{after}": _error(framed(points, exact), exact, eyes) for name, points in ways.items()}
         found |= {f"{name}{after}": _error(framed(points, exact5), exact5, eyes) for name, points in fives.items()}
