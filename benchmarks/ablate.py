@@ -35,18 +35,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     first = Run(asked.run, _config(asked, ""), choose_device(asked.device, mps=False))
-    lines: list[str] = []
+    rows: dict[str, dict[str, float]] = {}
+    about = f"Stage {asked.stage}, {asked.steps} steps, preset {asked.preset}, seed {asked.seed}"
+    about += f", {machine(str(first.device))}, {today()}"
     for variant in ["", *asked.variants]:
         report = _trained(first, variant, asked)
-        shown = {"minutes": round(report.seconds / 60, 1), "samples/s": report.samples_per_second, **report.figures}
-        if not lines:
-            lines = [f"| {' | '.join(['', *shown])} |", "|---" * (1 + len(shown)) + "|"]
-        lines.append(f"| {' | '.join([variant or 'as in the preset', *(f'{v:g}' for v in shown.values())])} |")
-        print(lines[-1], flush=True)
-    about = f"Stage {asked.stage}, {asked.steps} steps, preset {asked.preset}, seed {asked.seed}"
-    table = "\n".join([f"{about}, {machine(str(first.device))}, {today()}", "", *lines, ""])
-    write_atomic(asked.run / "ablations" / f"{asked.stage}.md", table.encode())
-    print("\n" + table)
+        found = {"minutes": round(report.seconds / 60, 1), "samples/s": report.samples_per_second, **report.figures}
+        rows[variant or "as in the preset"] = found
+        text = "\n".join([about, "", *_table(rows), ""])
+        write_atomic(asked.run / "ablations" / f"{asked.stage}.md", text.encode())
+        print(text, flush=True)
+
+
+def _table(rows: dict[str, dict[str, float]]) -> list[str]:
+    """A line per variant; without a loss there is no figure of it."""
+    names = list(dict.fromkeys(name for found in rows.values() for name in found))
+    lines = [f"| {' | '.join(['', *names])} |", "|---" * (1 + len(names)) + "|"]
+    for variant, found in rows.items():
+        cells = [f"{found[name]:g}" if name in found else "" for name in names]
+        lines.append(f"| {' | '.join([variant, *cells])} |")
+    return lines
 
 
 def _config(asked: argparse.Namespace, variant: str):  # type: ignore[no-untyped-def]

@@ -87,9 +87,18 @@ def test_json_and_pickle_keep_a_pose(pose: Pose) -> None:
     assert pickle.loads(pickle.dumps(pose)) == pose
 
 
-def test_json_of_something_else_is_refused() -> None:
-    with pytest.raises(UsageError, match="not a pose"):
-        Pose.from_json({"smile": 1})
+@pytest.mark.parametrize(
+    "wrong", [{"smile": 1}, {"camera": {"focal": 50}}, {"gaze": 5}, {"expression": ["smile"]}, {"yaw": "left"}]
+)
+def test_json_of_something_else_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Pose.from_json(wrong)
+
+
+def test_lists_are_taken_for_pairs() -> None:
+    pose = Pose(centre=[0.4, 0.5], gaze=[1, 2])  # type: ignore[arg-type]
+    assert (pose.centre, pose.gaze) == ((0.4, 0.5), (1.0, 2.0))
+    assert pose.towards(Pose(), 0.5).centre == pytest.approx((0.45, 0.5075))
 
 
 @pytest.mark.parametrize(
@@ -126,6 +135,9 @@ def test_arkits_52_names_are_all_known() -> None:
         ({}, UsageError, "no blendshapes"),
         ([], UsageError, "no blendshapes"),
         ("nowhere.json", InputError, r"can't read nowhere\.json"),
+        ([{"categoryName": "jawOpen"}], InputError, "names with weights"),
+        ([{"jawOpen": 0.1}, {"jawOpen": 0.2}], InputError, "2 faces or frames"),
+        ([1, 2], InputError, "names with weights"),
     ],
 )
 def test_what_is_no_blendshape_is_refused(source: Any, error: type[Exception], words: str) -> None:

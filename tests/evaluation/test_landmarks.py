@@ -56,7 +56,7 @@ def perfect(split: Split, morphable: MorphableLandmarks) -> Readings:
     poses = [pose_of(world.pose[i], world.expression[i], world.camera[i], SIZE) for i in range(count)]
     return Readings(
         landmarks=world.landmarks2d, angles=world.pose, expression=world.expression.astype(np.float64),
-        shape=morphable.shape_from_full(world.identity).astype(np.float64), confidence=np.ones((count, 72)),
+        shape=morphable.shape_from_full(world.identity).astype(np.float64),
         poses=poses, alarms=0, detecting=0.01, reading=0.005,
     )  # fmt: skip
 

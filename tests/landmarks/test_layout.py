@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from facesnap.landmarks.layout import COLOURS, FROM_68, GROUPS, MIRROR, NUM_LANDMARKS, five_points
+from facesnap.landmarks.layout import (
+    COLOURS,
+    FROM_68,
+    GROUPS,
+    MIRROR,
+    NUM_LANDMARKS,
+    OUTER_EYE_CORNERS,
+    five_points,
+    nme,
+)
 from facesnap.landmarks.morphable import MorphableLandmarks
 
 
@@ -33,3 +42,12 @@ def test_five_points_run_from_the_pictures_left(morphable: MorphableLandmarks) -
     assert left_eye[0] < nose[0] < right_eye[0]
     assert left_mouth[0] < nose[0] < right_mouth[0]
     assert nose[2] > 3  # the tip sticks out
+
+
+def test_nme_of_a_known_shift() -> None:
+    requested = np.zeros((2, 72, 2))
+    left, right = OUTER_EYE_CORNERS
+    requested[:, left], requested[:, right] = (10, 0), (60, 0)  # 50 px apart
+    found = requested + np.array([3.0, 4.0])  # every point 5 px away
+    found[1] = np.nan
+    np.testing.assert_allclose(nme(found, requested), [0.1, np.nan])

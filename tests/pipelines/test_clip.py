@@ -104,6 +104,18 @@ def test_refusals_are_one_line(analyser: Analyser, tmp_path: Path, monkeypatch: 
         poses_of(analyser, black, smoothing=-1)
 
 
+def test_a_head_held_at_the_limit_stays_there() -> None:
+    assert [pose.yaw for pose in smoothed([framed(yaw=60.0)] * 40, deviation=1.3)] == pytest.approx([60.0] * 40)
+
+
+def test_frames_are_ordered_by_their_numbers(tmp_path: Path) -> None:
+    ordered = ["frame2a.png", "frame2b.png", "frame9.png", "frame10.png"]
+    for name in (*reversed(ordered), ".hidden"):
+        (tmp_path / name).touch()
+    assert [path.name for path in clip._pictures(tmp_path)] == ordered
+    assert clip.check_clip(tmp_path) == 4
+
+
 def test_clips_are_known_by_name(tmp_path: Path) -> None:
     assert is_clip(Path("a.MP4"))
     assert is_clip(tmp_path)

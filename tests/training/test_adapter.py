@@ -91,7 +91,8 @@ def test_pairs_are_other_pictures_of_the_same_person(stage: AdapterStage) -> Non
 
 
 def test_maps_may_have_the_references_shape_in_the_targets_pose(stage: AdapterStage) -> None:
-    pairs, targets, references = stage.pairs, np.array([0, 5]), np.array([1, 6])
+    pairs, targets, references = stage.check, np.array([0, 5]), np.array([1, 6])
+    assert not len(stage.pairs.features.shape)  # nobody asked for it in training
     world = pairs.split.world
     exact = pairs.landmarks(targets, references, np.array([False, False]))
     np.testing.assert_array_equal(exact, world.landmarks2d[targets])

@@ -151,15 +151,28 @@ def test_a_split_is_rendered_when_it_is_asked_for(tmp_path: Path, monkeypatch: p
     assert asked[0][:3] == (tmp_path / "encoder_world", "judge", 4)
     same = run.Run(tmp_path, run.mini_config("gpu"), torch.device("cpu"))
     assert same.encoder_world is same.world
+    assert same.both_worlds == same.world.learnt  # nothing to join
+
+
+def test_who_knows_people_learns_from_both_worlds(
+    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = tiny_run.train
+    splits = {"world": replace(one, world=replace(one.world, person=one.world.person + 9)), "encoder_world": one}
+    monkeypatch.setattr(run, "render_split", lambda folder, *_: folder)
+    monkeypatch.setattr(run.Split, "read", lambda folder: splits[folder.name])
+    worlds = run.Run(tmp_path, run.mini_config("cpu"), torch.device("cpu"))
+    people, unseen = worlds.both_worlds
+    assert (people.people, unseen) == (2 * one.people, one)
 
 
 def test_two_worlds_join_by_person(tiny_run: Any) -> None:
     one = tiny_run.train
     world = replace(one.world, person=one.world.person + 1, captions=[["another"] for _ in one.world.captions])
     both = one.joined(replace(one, world=world))
-    assert len(both) == 2 * len(one)
-    assert both.people == one.people + 1  # the two in the middle are the same people
-    assert [len(rows) for rows in both.rows_of] == [4, 8, 8, 4]
+    assert both.people == one.people + 1  # of the other, who is there already is passed over
+    assert [len(rows) for rows in both.rows_of] == [4, 4, 4, 4]
+    np.testing.assert_array_equal(both.world.images[-4:], world.images[-4:])
     assert both.world.captions[-1] == ["another"]
     assert both.world.segmentation is None
     small = replace(one.world, images=one.world.images[:, :32, :32])

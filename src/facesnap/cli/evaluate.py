@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from facesnap.cli import console
+from facesnap.core.errors import UsageError
 from facesnap.core.lazy import require_all
+
+#: mini: portraits (:mod:`facesnap.evaluation.run`); landmarks: :mod:`facesnap.evaluation.landmarks.suite`.
+SUITES: Final = ("mini", "landmarks")
 
 
 def evaluate(
@@ -34,6 +38,12 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Measure likeness, landmarks and prompt-following on people that training never saw."""
+    if suite not in SUITES:
+        raise UsageError(f"unknown suite {suite!r}: use one of {', '.join(SUITES)}")
+    if suite == "landmarks" and (steps is not None or guidance is not None or device == "cuda"):
+        raise UsageError(
+            "--suite landmarks samples nothing and runs on the CPU: leave out --steps, --guidance, --device"
+        )
     work = work or Path("runs") / f"evaluate-{suite}"
     shards = renders or work / "renders"
     console.check_folder(output)
@@ -45,7 +55,7 @@ def evaluate(
     if suite == "landmarks":
         from facesnap.evaluation.landmarks.suite import evaluate_landmarks
 
-        print(evaluate_landmarks(output, people, seed, shards, console.say))
+        print(evaluate_landmarks(output, people, seed, shards, console.say, console.progress))
         return
     from facesnap.evaluation.run import evaluate as run_suite
 

@@ -54,7 +54,7 @@ def landmarks(
     it keeps the photo's own framing, though, where `generate` uses its default composition. With a clip (or a folder of
     frames) as --pose-from, a map is drawn for each frame, and poses.json says how the head moves.
     """
-    from facesnap.pipelines.clip import is_clip
+    from facesnap.pipelines.clip import check_clip, is_clip
 
     spelled: dict[str, Any] = {"yaw": yaw, "pitch": pitch, "roll": roll, "expression": expression, "gaze": gaze}
     asked = options.parse_pose(pose_from, **spelled, face_scale=face_scale, face_centre=face_centre)
@@ -62,12 +62,16 @@ def landmarks(
     clip = driver if driver and is_clip(driver) else None
     if smoothing is not None and clip is None:
         raise UsageError("--smoothing is for clips: give one as --pose-from")
-    pictures = [path for path in (None if clip else output, overlay, sweep) if path is not None]
-    for path in pictures:
-        console.check_file(path, endings=(".png",))
+    pictures = {"--output": None if clip else output, "--overlay": overlay, "--sweep": sweep}
+    named = {option: path for option, path in pictures.items() if path is not None}
+    for option, path in named.items():
+        console.check_file(path, option, (".png",))
+    if len(set(named.values())) < len(named):
+        raise UsageError(f"{', '.join(named)}: give each a file of its own")
+    options.check_photos(photo, None if clip else driver)
     if clip:
         console.check_folder(output)
-    options.check_photos(photo, None if clip else driver)
+        check_clip(clip)
     from facesnap.core.images import save_png
     from facesnap.landmarks.draw import draw_landmarks
     from facesnap.landmarks.draw import overlay as draw_on
@@ -116,11 +120,19 @@ def _swept(predictor: LandmarkPredictor, shape: np.ndarray) -> np.ndarray:
 def _follow(
     analyser: Analyser, shape: np.ndarray, clip: Path, folder: Path, size: int, smoothing: float | None
 ) -> tuple[dict[str, Any], str]:
-    """A map per frame, and the poses."""
-    from facesnap.core.images import save_png, write_atomic
-    from facesnap.pipelines.clip import SMOOTHING, poses_of
+    """A map per frame, and the poses.
 
-    poses, rate = poses_of(analyser, clip, smoothing=SMOOTHING if smoothing is None else smoothing)
+    Raises:
+        UsageError: the folder holds maps of a longer clip, which would go on where this one ends.
+    """
+    from facesnap.core.images import save_png, write_atomic
+    from facesnap.pipelines.clip import SMOOTHING, check_clip, poses_of
+
+    smoothing = SMOOTHING if smoothing is None else smoothing
+    with console.progress("frames", check_clip(clip)) as step:
+        poses, rate = poses_of(analyser, clip, smoothing=smoothing, step=step)
+    if (folder / f"{len(poses):05d}.png").exists():
+        raise UsageError(f"{folder} holds maps of a longer clip: choose another --output")
     with console.progress("maps", len(poses)) as step:
         for index, pose in enumerate(poses):
             save_png(folder / f"{index:05d}.png", analyser.predictor.map(shape, pose, (size, size)))

@@ -51,7 +51,7 @@ Gaze = Annotated[
         "--gaze",
         metavar="YAW,PITCH",
         rich_help_panel=_POSE,
-        help="Of the eyes in the head, degrees; with --yaw 20 --gaze -20,0 they look into the camera.",
+        help="Of the eyes in the head, degrees; --yaw 20 --gaze -20,0 asks for a look into the camera. Lids follow.",
     ),
 ]
 FaceScale = Annotated[
@@ -153,7 +153,9 @@ def parse_pose(
     if pose_from is not None:
         if "expression" in said:
             raise UsageError(f"{pose_from.name} says the expression: leave out --expression")
-        said["expression"] = blendshapes(pose_from)
+        read = blendshapes(pose_from)
+        looks = {} if "gaze" not in said else {name for name in read if name.startswith("eyeLook")}
+        said["expression"] = {name: weight for name, weight in read.items() if name not in looks}
     return Pose(**said)
 
 

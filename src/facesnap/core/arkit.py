@@ -76,7 +76,7 @@ def blendshapes(source: Mapping[str, Any] | str | Path) -> dict[str, float]:
 
     Raises:
         UsageError: a name that isn't ARKit's, or no weights at all.
-        InputError: a file that can't be read, or isn't JSON.
+        InputError: a file that can't be read, isn't JSON, has another layout, or several faces or frames.
     """
     if isinstance(source, str | Path):
         try:
@@ -85,10 +85,11 @@ def blendshapes(source: Mapping[str, Any] | str | Path) -> dict[str, float]:
             raise InputError(f"can't read {source}: {error.strerror}") from None
         except ValueError:
             raise InputError(f"{source} is not JSON") from None
-    weights: dict[str, float] = {}
-    for name, value in _pairs(source):
-        for ours in _ours(name):
-            weights[ours] = value
+    try:
+        said = _pairs(source)
+    except (KeyError, TypeError, ValueError):
+        raise InputError("blendshapes are names with weights, or a list of categoryName and score") from None
+    weights = {ours: value for name, value in said for ours in _ours(name)}
     if not weights:
         raise UsageError("no blendshapes: give ARKit's names with weights, such as jawOpen and mouthSmileLeft")
     return weights
@@ -102,9 +103,12 @@ def _pairs(source: Any) -> Iterable[tuple[str, float]]:
                 return _pairs(source[key])
         return [(str(n), float(v)) for n, v in source.items() if isinstance(v, int | float) and not isinstance(v, bool)]
     if isinstance(source, list) and source:
-        first = source[0]
-        named = next((k for k in ("categoryName", "category_name") if isinstance(first, Mapping) and k in first), None)
-        return [(str(e[named]), float(e["score"])) for e in source] if named else _pairs(first)
+        named = next((k for k in ("categoryName", "category_name") if k in source[0]), None)
+        if named:
+            return [(str(each[named]), float(each["score"])) for each in source]
+        if len(source) > 1:
+            raise InputError(f"{len(source)} faces or frames of blendshapes: give one")
+        return _pairs(source[0])
     return []
 
 

@@ -37,7 +37,8 @@ class Pose:
         roll: the same.
         expression: ARKit-named weights in [0, 1]; presets such as ``smile`` may be named too, scaled by their amount.
         gaze: (yaw, pitch) of the eyes in the head, degrees, same signs; None leaves them to the expression's
-            ``eyeLook`` weights. ``Pose(yaw=20, gaze=(-20, 0))`` looks into the camera.
+            ``eyeLook`` weights. The landmarks know lids, no pupils: the lids move as for that gaze, the eyes follow as
+            far as the model goes by them. ``Pose(yaw=20, gaze=(-20, 0))`` asks for a look into the camera.
         scale: height of the face (brows to chin, straight and neutral) as a share of the picture's shorter side.
         centre: where its middle lies, (x, y) as shares of the picture's width and height.
         camera: all of a framing, for example a driving photograph's, relative to the picture's size (see
@@ -63,11 +64,13 @@ class Pose:
         for name, limit in MAX_ANGLE.items():
             _check(name, getattr(self, name), -limit, limit, " degrees")
         _check("scale", self.scale, *SCALE_RANGE)
-        for name, value in zip(("centre x", "centre y"), _pair("centre", self.centre), strict=True):
+        object.__setattr__(self, "centre", _pair("centre", self.centre))
+        for name, value in zip(("centre x", "centre y"), self.centre, strict=True):
             _check(name, value, 0.0, 1.0)
         object.__setattr__(self, "expression", MappingProxyType(_expand(self.expression)))
         if self.gaze is not None:
-            for name, value, limit in zip(("yaw", "pitch"), _pair("gaze", self.gaze), MAX_GAZE, strict=True):
+            object.__setattr__(self, "gaze", _pair("gaze", self.gaze))
+            for name, value, limit in zip(("yaw", "pitch"), self.gaze, MAX_GAZE, strict=True):
                 _check(f"gaze {name}", value, -limit, limit, " degrees")
             if twice := [name for name in self.expression if name.startswith("eyeLook")]:
                 raise UsageError(f"gaze turns the eyes, and so does {twice[0]}: leave one of them out")
@@ -146,15 +149,10 @@ class Pose:
         Raises:
             UsageError: an unknown name, or a value out of its range.
         """
-        given = dict(plain)
-        if given.get("camera"):
-            given["camera"] = Camera(**given["camera"])
-        for name in ("gaze", "centre"):
-            if given.get(name) is not None:
-                given[name] = tuple(given[name])
         try:
-            return Pose(**given)
-        except TypeError as error:
+            camera = plain.get("camera")
+            return Pose(**{**plain, "camera": Camera(**camera) if camera else None})
+        except (TypeError, AttributeError) as error:
             raise UsageError(f"not a pose: {error}") from None
 
     @staticmethod
@@ -211,9 +209,11 @@ def _check(name: str, value: float, low: float, high: float, unit: str = "") -> 
 
 
 def _pair(name: str, value: Any) -> tuple[float, float]:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise UsageError(f"{name}={value!r} must be two numbers")
-    return value[0], value[1]
+    try:
+        first, second = (float(number) for number in value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name}={value!r} must be two numbers") from None
+    return first, second
 
 
 def _expand(expression: Mapping[str, float]) -> dict[str, float]:

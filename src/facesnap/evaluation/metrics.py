@@ -12,8 +12,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from facesnap.landmarks.layout import inter_ocular
-
 #: An NME above this (in inter-ocular distances), and a face not found, count as this much "over all".
 NME_CAP = 1.0
 
@@ -142,22 +140,6 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
       2021, without its factor 2.5 and without clipping at 0).
     """
     return np.asarray((np.asarray(a, dtype=np.float64) * np.asarray(b, dtype=np.float64)).sum(axis=-1))
-
-
-def nme(found: np.ndarray, requested: np.ndarray) -> np.ndarray:
-    """Normalised mean error of landmarks: mean distance / the requested points' outer eye corner distance.
-
-    The normalisation of 300-W (Sagonas et al., 2013).
-
-    Args:
-        found: (N, 72, 2) pixels; NaN where no face was found.
-        requested: (N, 72, 2) pixels of the same picture.
-
-    Returns:
-        (N,) a fraction (1.0 = one inter-ocular distance; 100% in the reports).
-    """
-    distance = np.linalg.norm(np.asarray(found, dtype=np.float64) - requested, axis=-1).mean(axis=-1)
-    return np.asarray(distance / np.maximum(inter_ocular(np.asarray(requested, dtype=np.float64)), 1e-9))
 
 
 def pose_error(found: np.ndarray, requested: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from facesnap.evaluation import metrics
 from facesnap.evaluation.attributes import accuracies, agreement
 from facesnap.evaluation.metrics import Interval
 from facesnap.evaluation.records import Record, Seen
+from facesnap.landmarks.layout import nme
 
 #: Names of the columns that every table has beside the methods'.
 BASE, REAL, CHANCE = "base", "real", "chance"
@@ -121,8 +122,8 @@ def _landmark_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
     errors = {name: nme_of(columns, picture) for name, picture in pictures.items()}
     over_all = {name: columns.interval(metrics.capped(error)) for name, error in errors.items()}
     found = {name: columns.interval(error) for name, error in errors.items()}
-    own = metrics.nme(columns.take("target", "landmarks"), columns.labels)
-    asked = metrics.nme(columns.requested, columns.labels)
+    own = nme(columns.take("target", "landmarks"), columns.labels)
+    asked = nme(columns.requested, columns.labels)
     cap = f"{metrics.NME_CAP:.0%}"
     return [
         Row("nme", f"landmark NME (a miss, or more than {cap}, counts {cap})", "%", "lower", over_all),
@@ -134,7 +135,7 @@ def _landmark_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
 
 def nme_of(columns: Columns, picture: str) -> np.ndarray:
     """(N,) NME of the landmarks found in a picture against the requested ones; NaN where no face was found."""
-    return metrics.nme(columns.take(picture, "landmarks"), columns.requested)
+    return nme(columns.take(picture, "landmarks"), columns.requested)
 
 
 def _pose_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:

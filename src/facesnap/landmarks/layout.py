@@ -93,3 +93,19 @@ def inter_ocular(landmarks: np.ndarray) -> np.ndarray:
     """Distance between the outer eye corners of landmarks (..., 72, C), in their own unit."""
     left, right = OUTER_EYE_CORNERS
     return np.asarray(np.linalg.norm(landmarks[..., left, :] - landmarks[..., right, :], axis=-1))
+
+
+def nme(found: np.ndarray, requested: np.ndarray) -> np.ndarray:
+    """Normalised mean error of landmarks: mean distance / the requested points' outer eye corner distance.
+
+    The normalisation of 300-W (Sagonas et al., 2013).
+
+    Args:
+        found: (N, 72, 2) pixels; NaN where no face was found.
+        requested: (N, 72, 2) pixels of the same picture.
+
+    Returns:
+        (N,) a fraction (1.0 = one inter-ocular distance; 100% in the reports).
+    """
+    distance = np.linalg.norm(np.asarray(found, dtype=np.float64) - requested, axis=-1).mean(axis=-1)
+    return np.asarray(distance / np.maximum(inter_ocular(np.asarray(requested, dtype=np.float64)), 1e-9))

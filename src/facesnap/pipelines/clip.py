@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ import numpy as np
 from facesnap.core.arkit import EXPRESSIONS
 from facesnap.core.errors import ImageError, InputError, NoFaceError, UsageError
 from facesnap.core.images import load_image
-from facesnap.core.pose import Pose
+from facesnap.core.pose import MAX_ANGLE, Pose
 from facesnap.core.types import Camera
 
 if TYPE_CHECKING:
@@ -38,7 +39,12 @@ def is_clip(path: Path) -> bool:
 
 
 def poses_of(
-    analyser: Analyser, clip: str | Path, *, smoothing: float = SMOOTHING, keep_framing: bool = False
+    analyser: Analyser,
+    clip: str | Path,
+    *,
+    smoothing: float = SMOOTHING,
+    keep_framing: bool = False,
+    step: Callable[[], None] = lambda: None,
 ) -> tuple[list[Pose], float]:
     """The poses of the largest face of a clip, and frames per second.
 
@@ -50,6 +56,7 @@ def poses_of(
         clip: a film that OpenCV reads, or a folder of pictures in the order of their names.
         smoothing: standard deviation in seconds of the average over time; 0 leaves every frame as it was read.
         keep_framing: take the face's size and place in the frames too.
+        step: is called after each frame.
 
     Raises:
         ImageError: it can't be read. NoFaceError: no frame shows a face.
@@ -62,10 +69,10 @@ def poses_of(
     found: list[Pose | None] = []
     last: FittedFace | None = None
     for frame in frames:
-        if len(found) == MOST_FRAMES:
-            raise UsageError(f"{clip.name} has more than {MOST_FRAMES} frames: cut it")
+        _check_length(clip, len(found) + 1)  # not every film says truly how long it is
         last = _followed(analyser, frame, last)
         found.append(None if last is None else last.pose)
+        step()
     if not any(found):
         raise NoFaceError(f"no face found in any of the {len(found)} frames of {clip.name}")
     poses = smoothed(found, smoothing * rate)
@@ -110,25 +117,57 @@ def _numbers(pose: Pose) -> np.ndarray:
 
 
 def _pose(numbers: np.ndarray) -> Pose:
-    yaw, pitch, roll = numbers[:3].tolist()
+    limits = np.array(list(MAX_ANGLE.values()))  # an average of 60s may be 60.00000000000001
+    yaw, pitch, roll = np.clip(numbers[:3], -limits, limits).tolist()
     weights = dict(zip(EXPRESSIONS, np.clip(numbers[3:-4], 0.0, 1.0).tolist(), strict=True))
     return Pose(yaw, pitch, roll, weights, camera=Camera(*numbers[-4:].tolist()))
+
+
+def check_clip(clip: Path) -> int:
+    """How many frames a clip says it has, before anything is loaded to read them; errors as :func:`poses_of`."""
+    if clip.is_dir():
+        count = len(_pictures(clip))
+    else:
+        film = _opened(clip)
+        count = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
+        film.release()
+    _check_length(clip, count)
+    return count
+
+
+def _check_length(clip: Path, frames: int) -> None:
+    if frames > MOST_FRAMES:
+        raise UsageError(f"{clip.name} has more than {MOST_FRAMES} frames: cut it")
 
 
 def _frames(clip: Path) -> tuple[Iterator[np.ndarray], float]:
     """Frames (H, W, 3) RGB uint8 of a film or a folder, and how many there are per second."""
     if clip.is_dir():
-        pictures = sorted(path for path in clip.iterdir() if path.is_file() and not path.name.startswith("."))
-        if not pictures:
-            raise ImageError(f"the folder {clip} holds no pictures")
-        return (load_image(path) for path in pictures), FOLDER_RATE
+        return (load_image(path) for path in _pictures(clip)), FOLDER_RATE
+    film = _opened(clip)
+    return _film(film), film.get(cv2.CAP_PROP_FPS)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """A folder's files by name, numbers by their value: frame2 before frame10."""
+    pictures = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    if not pictures:
+        raise ImageError(f"the folder {folder} holds no pictures")
+
+    def key(path: Path) -> list[tuple[int, int | str]]:
+        parts = re.split(r"(\d+)", path.name)
+        return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
+
+    return sorted(pictures, key=key)
+
+
+def _opened(clip: Path) -> cv2.VideoCapture:
     if not clip.is_file():
         raise ImageError(f"{clip} does not exist")
     film = cv2.VideoCapture(str(clip))
-    rate = film.get(cv2.CAP_PROP_FPS) if film.isOpened() else 0.0
-    if not film.isOpened() or not 0 < rate < 1000:
+    if not film.isOpened() or not 0 < film.get(cv2.CAP_PROP_FPS) < 1000:
         raise ImageError(f"{clip.name} is not a clip that can be read: use an MP4, or a folder of pictures")
-    return _film(film), rate
+    return film
 
 
 def _film(film: cv2.VideoCapture) -> Iterator[np.ndarray]:

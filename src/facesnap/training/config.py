@@ -168,7 +168,7 @@ class MiniConfig(_Strict):
     """Every stage of ``facesnap mini train``.
 
     ``world``: what mini learns to draw. ``encoder_world``: what its VAE, its encoders and the judges learn to read
-    (E_f and E_3d from both, since they have to know many people);
+    (E_f, E_3d and looks from the people of both: they have to know many);
     wider in pose and framing, so that they hold beyond what is drawn.
     """
 

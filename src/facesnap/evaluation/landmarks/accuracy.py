@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from facesnap.evaluation.landmarks.readings import Readings
-from facesnap.evaluation.metrics import Interval, bootstrap_mean, nme, pose_error, wilson
+from facesnap.evaluation.landmarks.retarget import neutral_heads
+from facesnap.evaluation.metrics import Interval, bootstrap_mean, pose_error, wilson
 from facesnap.evaluation.recognise import YAW_BINS
+from facesnap.landmarks.layout import nme
 from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.training.mini.data import Split
-
-#: Pairs of pictures of two people that shapes are compared on.
-STRANGERS: Final = 20_000
 
 
 def yaw_bins(split: Split) -> dict[str, np.ndarray]:
@@ -48,21 +47,21 @@ def shape_figures(split: Split, readings: Readings, morphable: MorphableLandmark
     what knowing nothing of the shape would give.
     """
     heads = np.tensordot(readings.shape, morphable.identity.astype(np.float64), axes=1)
-    exact = np.tensordot(
-        morphable.shape_from_full(split.world.identity).astype(np.float64),
-        morphable.identity.astype(np.float64),
-        axes=1,
-    )
-    rng, found = np.random.default_rng(seed), np.flatnonzero(readings.found)
-    same = np.array([pair for rows in split.rows_of for pair in _pairs(rows[readings.found[rows]])])
-    strangers = rng.choice(found, (STRANGERS, 2))
-    strangers = strangers[split.person_index[strangers[:, 0]] != split.person_index[strangers[:, 1]]]
+    exact = neutral_heads(split, morphable.expression.astype(np.float64)) - morphable.mean
+    same = np.array([pair for rows in split.rows_of for pair in _pairs(rows[readings.found[rows]])], int).reshape(-1, 2)
+    strangers = _strangers(split, np.flatnonzero(readings.found), np.random.default_rng(seed))
     near, far = (_distance(heads[p[:, 0]], heads[p[:, 1]]) for p in (same, strangers))
     distances = {
         "truth": _distance(heads, exact), "mean head": _distance(exact, np.zeros_like(exact)),
         "same": near, "others": far,
     }  # fmt: skip
     return {**{name: bootstrap_mean(values, seed) for name, values in distances.items()}, "auc": _auc(near, far)}
+
+
+def _strangers(split: Split, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(M, 2) each picture with one of somebody else."""
+    pairs = np.stack([rows, rng.permutation(rows)], axis=1)
+    return np.asarray(pairs[split.person_index[pairs[:, 0]] != split.person_index[pairs[:, 1]]])
 
 
 def _pairs(rows: np.ndarray) -> list[tuple[int, int]]:
@@ -76,6 +75,8 @@ def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _auc(near: np.ndarray, far: np.ndarray) -> float:
-    """Share of pairs (one of each) in which ``near`` is the smaller: 0.5 is chance."""
+    """Share of pairs (one of each) in which ``near`` is the smaller: 0.5 is chance. NaN without any."""
+    if not len(near) or not len(far):
+        return float("nan")
     ranks = np.searchsorted(np.sort(near), far, side="left") / len(near)
     return float(ranks.mean())

@@ -24,7 +24,7 @@ class Readings:
     """Of N pictures; rows whose face was not found are NaN.
 
     ``landmarks`` (N, 72, 2) pixels; ``angles`` (N, 3) degrees, not clipped; ``expression`` (N, 53); ``shape`` (N, K);
-    ``confidence`` (N, 72); ``poses``: with the picture's framing, None where nothing was found; ``alarms``: boxes
+    ``poses``: with the picture's framing, None where nothing was found; ``alarms``: boxes
     elsewhere, in all pictures; ``detecting``, ``reading``: seconds per picture (medians).
     """
 
@@ -32,7 +32,6 @@ class Readings:
     angles: np.ndarray
     expression: np.ndarray
     shape: np.ndarray
-    confidence: np.ndarray
     poses: Sequence[Pose | None]
     alarms: int
     detecting: float
@@ -75,7 +74,6 @@ def read_all(
         angles=stack(lambda fit: np.array(euler_angles(fit.rotation)), (3,)),
         expression=stack(lambda fit: fit.pose.weights(), (53,)),
         shape=stack(lambda fit: fit.shape, (fitter.morphable.components,)),
-        confidence=stack(lambda fit: fit.confidence, (72,)),
         poses=[None if fit is None else fit.pose for fit in fits],
         alarms=alarms,
         detecting=float(np.median(detecting)),

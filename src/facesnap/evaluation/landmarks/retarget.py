@@ -19,7 +19,6 @@ from typing import Final
 
 import numpy as np
 
-from facesnap.core.types import Camera, rotation_matrix
 from facesnap.evaluation.landmarks.readings import Readings
 from facesnap.evaluation.metrics import Interval, bootstrap_ratio, derangement
 from facesnap.landmarks.layout import five_points, inter_ocular
@@ -38,17 +37,13 @@ def neutral_heads(split: Split, expression_basis: np.ndarray) -> np.ndarray:
 
 def truth(split: Split, expression_basis: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(P, 72, 2) pixels: the heads of pictures ``a`` (P,) in expression, pose and camera of pictures ``b`` (P,)."""
-    neutral, world = neutral_heads(split, expression_basis), split.world
-    drawn = []
-    for source, driver in zip(a, b, strict=True):
-        head = neutral[source] + np.tensordot(world.expression[driver].astype(np.float64), expression_basis, axes=1)
-        camera = Camera(*(float(value) for value in world.camera[driver]))
-        drawn.append(camera.project(head @ rotation_matrix(*world.pose[driver].astype(np.float64)).T))
-    return np.stack(drawn)
+    moved = np.tensordot(split.world.expression[b].astype(np.float64), expression_basis, axes=1)
+    heads = neutral_heads(split, expression_basis)[a] + moved
+    return np.stack([split.projected(row, head) for row, head in zip(b, heads, strict=True)])
 
 
 def pairs_of(split: Split, found: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of references and drivers, (P,) each: everybody once as either, by different pictures that were read."""
+    """Rows of references and drivers, (P,) each: everybody once as either, by pictures that were read."""
     first, second = [], []
     order = derangement(split.people, seed)
     for person, rows in enumerate(split.rows_of):
@@ -72,12 +67,12 @@ def retargeting_errors(
         pose = readings.poses[driver]
         assert pose is not None
         ours.append(predictor.predict(readings.shape[source], pose, (side, side)))
-    driver = readings.landmarks[b]
-    ways = {"predictor": np.stack(ours), "driver": driver, "similarity": similarity_to(readings.landmarks[a], driver)}
+    driven, own = readings.landmarks[b], readings.landmarks[a]
+    ways = {"predictor": np.stack(ours), "driver": driven, "similarity": similarity_to(own, driven)}
     fives = {f"{name}, five points": five_points(ways[name]) for name in ("predictor", "driver")}
     eyes, exact5 = inter_ocular(exact), five_points(exact)
     found: dict[str, np.ndarray] = {}
-    for after, framed in (("", lambda points, truth: points), (ASIDE, framing_aside)):
+    for after, framed in (("", lambda points, _: points), (ASIDE, framing_aside)):
         found |= {f"{name}{after}": _error(framed(points, exact), exact, eyes) for name, points in ways.items()}
         found |= {f"{name}{after}": _error(framed(points, exact5), exact5, eyes) for name, points in fives.items()}
     return found

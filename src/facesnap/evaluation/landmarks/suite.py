@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from facesnap.core.errors import InputError
 from facesnap.core.images import write_atomic
 from facesnap.core.machine import machine, own_command, today
 from facesnap.core.weights import mini_folder, sha256_12
@@ -33,8 +35,18 @@ SIZE: Final = 256
 #: People whose pictures are spoilt in each way, one each; and composites.
 SPOILT, COMPOSITES = 100, 200
 
+Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
-def evaluate_landmarks(output: Path, people: int, seed: int, renders: Path, say: Callable[[str], None]) -> Path:
+
+@contextmanager
+def silent(_what: str, _total: int) -> Iterator[Callable[[], None]]:
+    """No bar."""
+    yield lambda: None
+
+
+def evaluate_landmarks(
+    output: Path, people: int, seed: int, renders: Path, say: Callable[[str], None], progress: Progress = silent
+) -> Path:
     """Measure on test people and write LANDMARKS.md and landmarks.json into ``output``.
 
     Args:
@@ -43,12 +55,14 @@ def evaluate_landmarks(output: Path, people: int, seed: int, renders: Path, say:
         seed: of the people, pairs, augmentations and intervals.
         renders: folder of the test people's shards; made there if they are not.
         say: takes one line of progress.
+        progress: makes a bar of a name and a number of steps; gives what to call after each.
 
     Returns:
         The path of LANDMARKS.md.
 
     Raises:
         AdapterError: weights that aren't there.
+        InputError: no face is found in any picture.
         UsageError: shards of other people, or too few.
         OutputError: a folder that can't be written.
     """
@@ -57,7 +71,10 @@ def evaluate_landmarks(output: Path, people: int, seed: int, renders: Path, say:
     detector = HaarDetector(refine_with(fitter))
     split = Split(held_out(renders, "test", people, RENDERS, seed, PRESET, SIZE))
     say(f"{split.people} people, {len(split)} pictures")
-    readings = read_all(split.world.images, split.world.landmarks2d.astype(np.float64), detector, fitter)
+    with progress("pictures", len(split)) as step:
+        readings = read_all(split.world.images, split.world.landmarks2d.astype(np.float64), detector, fitter, step)
+    if not readings.found.any():
+        raise InputError(f"no face found in any of the {len(split)} pictures in {renders}")
     say("read; now retargeting, spoilt pictures, composites")
     errors = retargeting_errors(split, readings, LandmarkPredictor(fitter), seed)
     firsts = np.array([rows[0] for rows in split.rows_of[:SPOILT]])

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from facesnap.evaluation.landmarks.accuracy import yaw_bins
 from facesnap.evaluation.landmarks.readings import read_all
-from facesnap.evaluation.metrics import nme
 from facesnap.evaluation.recognise import figures
 from facesnap.faces.align import align
 from facesnap.faces.attributes import AttributeNet
 from facesnap.faces.detect import HaarDetector
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.fit import FaceFitter
+from facesnap.landmarks.layout import nme
 from facesnap.pipelines.conditions import refine_with
 from facesnap.training.mini.base import load_vae
 from facesnap.training.mini.data import Split, aligned_crop, to_tensor
@@ -90,6 +90,7 @@ def landmark_figures(mini: Path, split: Split) -> dict[str, Any]:
     points = split.world.landmarks2d.astype(np.float64)
     read = read_all(split.world.images, points, HaarDetector(refine_with(fitter)), fitter)
     error, found, bins = nme(read.landmarks, points), read.found, yaw_bins(split)
+    del bins["all"]
     return {
         "pictures": len(split),
         "recall": _percent(found),

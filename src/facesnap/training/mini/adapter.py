@@ -53,7 +53,8 @@ class AdapterStage(Stage):
         self.appearance = AppearanceEncoder.from_pretrained(out / "image_encoder", device=device)
         self.fitter = FaceFitter.from_pretrained(out / "landmarks")
         frozen = (out, self.face, self.appearance, self.fitter)
-        self.pairs = Pairs.of(train, *frozen, views=config.views, seed=seed, cache=out.parent / "state")
+        kept, shapes = out.parent / "state", config.read_shapes > 0
+        self.pairs = Pairs.of(train, *frozen, shapes=shapes, views=config.views, seed=seed, cache=kept)
         self.check = Pairs.of(check, *frozen, views=1, seed=seed)
         unet = UNet2DConditionModel.from_pretrained(out / "base" / "unet", torch_dtype=torch.float32)
         self.unet = freeze(unet, device)
@@ -119,7 +120,11 @@ class AdapterStage(Stage):
     def predict(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, maps: Tensor, states: Tensor) -> Tensor:
         """The velocity (B, C, h, w) of noisy latents, given face tokens, landmark maps and text states."""
         with self.ffrnet.attend_to(tokens):
-            down, mid = self.ffrnet(noisy, timesteps, controlnet_cond=maps, return_dict=False)
+            return self.steered(noisy, timesteps, maps, states)
+
+    def steered(self, noisy: Tensor, timesteps: Tensor, maps: Tensor, states: Tensor) -> Tensor:
+        """:meth:`predict` on the tokens that FFRNet holds."""
+        down, mid = self.ffrnet(noisy, timesteps, controlnet_cond=maps, return_dict=False)
         velocity: Tensor = self.unet(
             noisy, timesteps, states, down_block_additional_residuals=down, mid_block_additional_residual=mid
         ).sample

@@ -25,8 +25,8 @@ Licence of the weights: Apache-2.0. The world's head shapes come from ICT-FaceKi
 Lab).
 
 Made by `facesnap mini train --preset {preset} --seed {seed}`, every stage resumable. UNet and adapter learnt from
-{drawn}; VAE, text and image encoder from {read}; face encoder and E_3d from all
-of these; the judges from {judge_people} other people.
+{drawn}; VAE, text and image encoder from {read}; face encoder, E_3d and the
+reader of hair and beard from the people of both; the judges from {judge_people} other people.
 People of the splits train, judge, val and test never overlap.
 
 The settings of every stage are in [training.json](training.json).

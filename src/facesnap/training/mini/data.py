@@ -13,6 +13,7 @@ from torch import Tensor
 
 from facesnap.core.errors import UsageError
 from facesnap.core.images import similarity_crop
+from facesnap.core.types import Camera, rotation_matrix
 from facesnap.faces.align import arcface_matrix
 from facesnap.landmarks.layout import five_points
 from facesnap.training.augment import photograph, texture
@@ -31,8 +32,12 @@ class Split:
         return cls(read_shards(folder))
 
     def joined(self, other: Split) -> Split:
-        """The pictures of both; people of one number are the same ones. UsageError if their sizes differ."""
+        """These pictures, and the other's of people who aren't here. UsageError if the sizes differ.
+
+        Two renders of one person by their number differ in preset only: hair, clothes and style repeat.
+        """
         ours, theirs = vars(self.world), vars(other.world)
+        new = np.flatnonzero(~np.isin(other.world.person, self.world.person))
         sizes = [split.world.images.shape[1] for split in (self, other)]
         if sizes[0] != sizes[1]:
             raise UsageError(f"pictures of {sizes[0]} and of {sizes[1]} pixels can't be one data set")
@@ -41,12 +46,19 @@ class Split:
             one, more = ours[name], theirs[name]
             if one is None or more is None:
                 return None
-            return np.concatenate([one, more]) if isinstance(one, np.ndarray) else [*one, *more]
+            if isinstance(one, np.ndarray):
+                return np.concatenate([one, more[new]])
+            return [*one, *(more[row] for row in new)]
 
         return Split(replace(self.world, **{name: both(name) for name in ours}))
 
     def __len__(self) -> int:
         return len(self.world.images)
+
+    def projected(self, row: int, head: np.ndarray) -> np.ndarray:
+        """Landmarks (72, 2) in pixels of an unposed head (72, 3) in cm, in a picture's pose and camera."""
+        turned = head @ rotation_matrix(*self.world.pose[row].astype(np.float64)).T
+        return Camera(*(float(value) for value in self.world.camera[row])).project(turned)
 
     @cached_property
     def points5(self) -> np.ndarray:

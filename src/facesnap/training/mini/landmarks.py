@@ -14,7 +14,7 @@ from facesnap.core.types import Camera, rotation_matrix
 from facesnap.core.weights import save_module
 from facesnap.landmarks.crop import MARGIN, apply, landmark_box, transform_head, turned
 from facesnap.landmarks.fit import FitTargets, fit_losses, total_loss
-from facesnap.landmarks.layout import inter_ocular
+from facesnap.landmarks.layout import nme
 from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.landmarks.net import LandmarkNet, landmarks2d
 from facesnap.training.augment import photograph, texture
@@ -94,7 +94,7 @@ class LandmarkStage(Stage):
         fits = [self.net(part.to(self.device)) for part in torch.split(crops, 64)]
         found = torch.cat([landmarks2d(fit, self.morphable).cpu() for fit in fits]).numpy()
         truth, face = targets.landmarks.numpy(), targets.is_face.numpy() > 0
-        error = np.linalg.norm(found - truth, axis=-1).mean(-1) / inter_ocular(truth)
+        error = nme(found, truth)
         return round(float(100 * error[face].mean()), 3)
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facesnap.core.types import Camera, rotation_matrix
 from facesnap.core.weights import sha256_12
 from facesnap.faces.appearance import ZOOM, AppearanceEncoder
 from facesnap.faces.encode import FaceEncoder
@@ -37,7 +36,7 @@ Encode = Callable[[np.ndarray], np.ndarray]
 @dataclass(frozen=True)
 class Features:
     """Of N pictures in V augmented views: ``f_id`` (V, N, D), ``f_clip`` (V, N, T, C); of the pictures as they are
-    ``truth`` (N, D), which is f_id, and ``shape`` (N, K) as E_3d reads it.
+    ``truth`` (N, D), which is f_id, and ``shape`` (N, K) as E_3d reads it (empty where nobody needs it).
 
     Half precision.
     """
@@ -67,18 +66,26 @@ class Pairs:
         appearance: AppearanceEncoder,
         fitter: FaceFitter,
         *,
+        shapes: bool = True,
         views: int,
         seed: int,
         cache: Path | None = None,
     ) -> Pairs:
-        """Run the frozen parts over a split; what they make is kept in the folder ``cache`` while they stay."""
+        """Run the frozen parts over a split; what they make is kept in the folder ``cache`` while they stay.
+
+        ``shapes``: whether E_3d's shapes are needed (see :meth:`landmarks`).
+        """
         device = face.device
-        encoders = f"{face.identifier} {appearance.identifier} landmarks@{sha256_12(out / 'landmarks')}"
-        stamp = f"{encoders} {views} {seed} {digest(split)}"
+        stamp = f"{face.identifier} {appearance.identifier} {views} {seed} {digest(split)}"
         kept = cache / "adapter-features.safetensors" if cache else None
-        features = cached(kept, stamp, lambda: _features(split, face, appearance, fitter, views, seed))
+        features = cached(kept, stamp, lambda: _features(split, face, appearance, views, seed))
+        read = {"shape": torch.empty(0)}
+        if shapes:
+            stamp = f"{sha256_12(out / 'landmarks')} {digest(split)}"
+            kept = cache / "read-shapes.safetensors" if cache else None
+            read = cached(kept, stamp, lambda: {"shape": _shapes(fitter, split)})
         latents, texts = latents_of(split, out, device, cache), encode_captions(out, split, device, cache)
-        return cls(split, latents, texts, Features(**features), fitter.morphable)
+        return cls(split, latents, texts, Features(**features, **read), fitter.morphable)
 
     def references(self, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """For each row a different row of the same person (the same one only if there is no other)."""
@@ -101,11 +108,10 @@ class Pairs:
         """
         world, points = self.split.world, self.split.world.landmarks2d[targets].astype(np.float64)
         for place in np.flatnonzero(read):
-            target = targets[place]
+            target = int(targets[place])
             shape = self.features.shape[int(references[place])].double().numpy()
             head = self.morphable.landmarks3d(shape, world.expression[target].astype(np.float64))
-            turned = head @ rotation_matrix(*world.pose[target].astype(np.float64)).T
-            points[place] = Camera(*(float(value) for value in world.camera[target])).project(turned)
+            points[place] = self.split.projected(target, head)
         return np.asarray(points)
 
     def maps(self, points: np.ndarray, rng: np.random.Generator, jitter: float, dropout: float) -> Tensor:
@@ -130,7 +136,7 @@ def jittered(points: np.ndarray, amount: float, rng: np.random.Generator) -> np.
 
 
 def _features(
-    split: Split, face: FaceEncoder, appearance: AppearanceEncoder, fitter: FaceFitter, views: int, seed: int
+    split: Split, face: FaceEncoder, appearance: AppearanceEncoder, views: int, seed: int
 ) -> dict[str, Tensor]:
     rng = np.random.default_rng([seed, 7])
     ids, clips = [], []
@@ -138,15 +144,16 @@ def _features(
         ids.append(_in_chunks(face.encode, split, rng, 1.0))
         clips.append(_in_chunks(appearance.encode, split, rng, ZOOM))
     truth = _in_chunks(face.encode, split, None, 1.0)
-    chunks = np.array_split(np.arange(len(split)), len(split) // 64 + 1)
-    shape = torch.cat([_shapes(fitter, split, rows) for rows in chunks])
-    return {"f_id": torch.stack(ids), "f_clip": torch.stack(clips), "truth": truth, "shape": shape}
+    return {"f_id": torch.stack(ids), "f_clip": torch.stack(clips), "truth": truth}
 
 
-def _shapes(fitter: FaceFitter, split: Split, rows: np.ndarray) -> Tensor:
-    boxes = [landmark_box(split.world.landmarks2d[row]) for row in rows]
-    faces = fitter.fit_all(split.world.images[rows], boxes)
-    return torch.from_numpy(np.stack([face.shape for face in faces])).half()
+def _shapes(fitter: FaceFitter, split: Split) -> Tensor:
+    """(N, K) of all pictures, each read round its landmarks."""
+    parts = []
+    for rows in np.array_split(np.arange(len(split)), len(split) // 64 + 1):
+        boxes = [landmark_box(split.world.landmarks2d[row]) for row in rows]
+        parts += [face.shape for face in fitter.fit_all(split.world.images[rows], boxes)]
+    return torch.from_numpy(np.stack(parts)).half()
 
 
 def _in_chunks(encode: Encode, split: Split, rng: np.random.Generator | None, zoom: float) -> Tensor:

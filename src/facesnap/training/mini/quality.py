@@ -57,7 +57,7 @@ def _landmarks(found: Found) -> list[str]:
         f"**Detector and E_3d**: {found['recall']}% of faces found, {found['false_alarms']} false alarms in 100"
         f" pictures; NME of the 72 landmarks {found['nme']}% (median {found['nme_median']}%).",
         "",
-        "| | found | NME |",
+        "| yaw | found | NME |",
         "|---|---|---|",
     ]
     recall, error = found["recall_by_yaw"], found["nme_by_yaw"]

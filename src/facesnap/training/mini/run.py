@@ -85,9 +85,12 @@ class Run:
         config = self.config.encoder_world
         return self.world if config == self.config.world else World(self.folder / "encoder_world", config)
 
-    @cached_property
+    @property
     def both_worlds(self) -> tuple[Split, Split]:
-        """Everybody's pictures, for E_f and E_3d: they have to know as many people as there are."""
+        """Everybody, for whoever has to know as many people as there are: E_f, E_3d, the reader of looks.
+
+        Not kept: it holds the pictures a second time.
+        """
         train, unseen = self.encoder_world.learnt
         return (train if self.encoder_world is self.world else train.joined(self.world.learnt[0])), unseen
 
