@@ -71,7 +71,7 @@ def landmarks(
     options.check_photos(photo, None if clip else driver)
     if clip:
         console.check_folder(output)
-        check_clip(clip)
+        frames = check_clip(clip)
     from facesnap.core.images import save_png
     from facesnap.landmarks.draw import draw_landmarks
     from facesnap.landmarks.draw import overlay as draw_on
@@ -86,7 +86,7 @@ def landmarks(
     if sweep:
         save_png(sweep, _swept(analyser.predictor, shape))
     if clip:
-        data, text = _follow(analyser, shape, clip, output, size, smoothing)
+        data, text = _follow(analyser, shape, clip, frames, output, size, smoothing)
     else:
         points, shown, sides = _placed(analyser, reading, asked or driver, size)
         save_png(output, draw_landmarks(points, sides))
@@ -118,18 +118,18 @@ def _swept(predictor: LandmarkPredictor, shape: np.ndarray) -> np.ndarray:
 
 
 def _follow(
-    analyser: Analyser, shape: np.ndarray, clip: Path, folder: Path, size: int, smoothing: float | None
+    analyser: Analyser, shape: np.ndarray, clip: Path, frames: int, folder: Path, size: int, smoothing: float | None
 ) -> tuple[dict[str, Any], str]:
-    """A map per frame, and the poses.
+    """A map per frame, and the poses; ``frames``: how many the clip says it has.
 
     Raises:
         UsageError: the folder holds maps of a longer clip, which would go on where this one ends.
     """
     from facesnap.core.images import save_png, write_atomic
-    from facesnap.pipelines.clip import SMOOTHING, check_clip, poses_of
+    from facesnap.pipelines.clip import SMOOTHING, poses_of
 
     smoothing = SMOOTHING if smoothing is None else smoothing
-    with console.progress("frames", check_clip(clip)) as step:
+    with console.progress("frames", frames) as step:
         poses, rate = poses_of(analyser, clip, smoothing=smoothing, step=step)
     if (folder / f"{len(poses):05d}.png").exists():
         raise UsageError(f"{folder} holds maps of a longer clip: choose another --output")

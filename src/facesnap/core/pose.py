@@ -88,8 +88,8 @@ class Pose:
         vector = np.zeros(NUM_EXPRESSIONS, dtype=np.float32)
         for name, value in self.expression.items():
             vector[INDEX[name]] = value
-        for name, value in lids(self.gaze or (0.0, 0.0)).items():  # a closed lid stays where it is
-            vector[INDEX[name]] += value * (1.0 - vector[INDEX[f"eyeBlink_{name[-1]}"]])
+        if self.gaze is not None:
+            move_lids(vector, self.gaze)
         return vector
 
     def framed(self, camera: Camera | None) -> Pose:
@@ -192,15 +192,20 @@ class Pose:
         return pose_from_image(photo, keep_framing)
 
 
-def lids(gaze: tuple[float, float]) -> dict[str, float]:
-    """Lid movements (``eyeLook*``, 0 to 1) of a gaze (yaw, pitch) in degrees; fully there at :data:`MAX_GAZE`."""
+def move_lids(weights: np.ndarray, gaze: tuple[float, float]) -> None:
+    """Add the lid movements (``eyeLook*``) of a gaze (yaw, pitch) in degrees to expression weights (53,), in place.
+
+    They are fully there at :data:`MAX_GAZE`.
+    """
     right, up = gaze[0] / MAX_GAZE[0], gaze[1] / MAX_GAZE[1]  # a positive gaze yaw looks to the subject's right
-    return {
+    lids = {
         "eyeLookIn_L": max(right, 0.0), "eyeLookOut_R": max(right, 0.0),
         "eyeLookOut_L": max(-right, 0.0), "eyeLookIn_R": max(-right, 0.0),
         "eyeLookUp_L": max(up, 0.0), "eyeLookUp_R": max(up, 0.0),
         "eyeLookDown_L": max(-up, 0.0), "eyeLookDown_R": max(-up, 0.0),
     }  # fmt: skip
+    for name, weight in lids.items():  # a closed lid stays where it is
+        weights[INDEX[name]] += weight * (1.0 - weights[INDEX[f"eyeBlink_{name[-1]}"]])
 
 
 def _check(name: str, value: float, low: float, high: float, unit: str = "") -> None:

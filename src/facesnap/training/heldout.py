@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -63,8 +61,4 @@ def _first(world: WorldData, people: int, renders: int) -> WorldData:
     """The first people with enough renders, so many of each."""
     several = [np.flatnonzero(world.person == person) for person in np.unique(world.person)]
     rows = np.concatenate([own[:renders] for own in several if len(own) >= renders][:people])
-
-    def chosen(values: Any) -> Any:
-        return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
-
-    return replace(world, **{n: chosen(values) for n, values in vars(world).items() if values is not None})
+    return world.take(rows)

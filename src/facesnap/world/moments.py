@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facesnap.core.arkit import EXPRESSIONS, INDEX, PRESETS, mirrored_name
-from facesnap.core.pose import lids
+from facesnap.core.pose import move_lids
 from facesnap.world.backdrops.background import COLOURED, PAINTERS
 from facesnap.world.characters import Conditions, Person, check_preset, generator
 from facesnap.world.clothes.garments import COLOURS_OF, GARMENTS
@@ -206,8 +206,7 @@ def _expression(rng: np.random.Generator, gaze: tuple[float, float]) -> tuple[st
     closed = INDEX["mouthClose"]  # takes back what the jaw opens; more would push the lips through each other
     weights[closed] = min(weights[closed], CLOSABLE * weights[INDEX["jawOpen"]])
     weights[INDEX["mouthShrugLower"]] = min(weights[INDEX["mouthShrugLower"]], SHRUG)
-    for name, weight in lids(gaze).items():  # a closed lid stays where it is
-        weights[INDEX[name]] += weight * (1.0 - weights[INDEX[f"eyeBlink_{name[-1]}"]])
+    move_lids(weights, gaze)
     return mood, np.clip(weights, 0, 1)
 
 

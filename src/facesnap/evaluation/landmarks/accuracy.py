@@ -20,7 +20,7 @@ def yaw_bins(split: Split) -> dict[str, np.ndarray]:
     """Name -> which pictures (N,); bins without any are left out."""
     yaw = np.abs(split.world.pose[:, 0])
     bins = {f"{low} to {min(high, 60)} degrees": (yaw >= low) & (yaw < high) for low, high in YAW_BINS}
-    return {name: chosen for name, chosen in {"all": np.ones(len(yaw), bool), **bins}.items() if chosen.any()}
+    return {name: chosen for name, chosen in bins.items() if chosen.any()}
 
 
 def by_yaw(split: Split, readings: Readings, seed: int) -> dict[str, dict[str, Interval]]:
@@ -35,7 +35,7 @@ def by_yaw(split: Split, readings: Readings, seed: int) -> dict[str, dict[str, I
             **{angle: bootstrap_mean(angles[chosen, i], seed) for i, angle in enumerate(("yaw", "pitch", "roll"))},
             "expression": bootstrap_mean(expression[chosen], seed),
         }
-        for name, chosen in yaw_bins(split).items()
+        for name, chosen in {"all": np.ones(len(split), bool), **yaw_bins(split)}.items()
     }
 
 

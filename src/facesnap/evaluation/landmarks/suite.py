@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -38,10 +38,9 @@ SPOILT, COMPOSITES = 100, 200
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
 
-@contextmanager
-def silent(_what: str, _total: int) -> Iterator[Callable[[], None]]:
+def silent(_what: str, _total: int) -> AbstractContextManager[Callable[[], None]]:
     """No bar."""
-    yield lambda: None
+    return nullcontext(lambda: None)
 
 
 def evaluate_landmarks(
@@ -93,11 +92,7 @@ def evaluate_landmarks(
         "people": f"{split.people} of the split 'test', {len(split)} pictures, preset {PRESET}",
         "weights": f"landmarks@{sha256_12(folder)}",
     }  # fmt: skip
-    plain = json.dumps({"facts": facts, **figures}, default=_plain, indent=1)
+    plain = json.dumps({"facts": facts, **figures}, default=asdict, indent=1)
     write_atomic(output / "landmarks.json", (plain + "\n").encode())
     write_atomic(output / "LANDMARKS.md", markdown(facts, figures).encode())
     return output / "LANDMARKS.md"
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value)

@@ -90,7 +90,6 @@ def landmark_figures(mini: Path, split: Split) -> dict[str, Any]:
     points = split.world.landmarks2d.astype(np.float64)
     read = read_all(split.world.images, points, HaarDetector(refine_with(fitter)), fitter)
     error, found, bins = nme(read.landmarks, points), read.found, yaw_bins(split)
-    del bins["all"]
     return {
         "pictures": len(split),
         "recall": _percent(found),

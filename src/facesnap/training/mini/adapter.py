@@ -105,7 +105,8 @@ class AdapterStage(Stage):
         config, timesteps, drop = self.config, batch["timesteps"], batch["drop"]
         tokens = self.mixer(batch["f_id"], batch["f_clip"], drop=drop)
         noisy = self.schedule.add_noise(batch["clean"], batch["noise"], timesteps)
-        velocity = self.predict(noisy, timesteps, tokens, batch["maps"], batch["encoder_hidden_states"])
+        with self.ffrnet.attend_to(tokens):
+            velocity = self.predict(noisy, timesteps, batch["maps"], batch["encoder_hidden_states"])
         target = self.schedule.velocity(batch["clean"], batch["noise"], timesteps)
         losses = diffusion_loss(velocity, target, timesteps, self.schedule, config.min_snr_gamma)
         total = losses["diff"]
@@ -117,13 +118,8 @@ class AdapterStage(Stage):
             total = total + config.lambda_id * losses["id"]
         return {"loss": total, **losses}
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, maps: Tensor, states: Tensor) -> Tensor:
-        """The velocity (B, C, h, w) of noisy latents, given face tokens, landmark maps and text states."""
-        with self.ffrnet.attend_to(tokens):
-            return self.steered(noisy, timesteps, maps, states)
-
-    def steered(self, noisy: Tensor, timesteps: Tensor, maps: Tensor, states: Tensor) -> Tensor:
-        """:meth:`predict` on the tokens that FFRNet holds."""
+    def predict(self, noisy: Tensor, timesteps: Tensor, maps: Tensor, states: Tensor) -> Tensor:
+        """The velocity (B, C, h, w) of noisy latents, given landmark maps, text states and the tokens FFRNet holds."""
         down, mid = self.ffrnet(noisy, timesteps, controlnet_cond=maps, return_dict=False)
         velocity: Tensor = self.unet(
             noisy, timesteps, states, down_block_additional_residuals=down, mid_block_additional_residual=mid

@@ -36,21 +36,18 @@ class Split:
 
         Two renders of one person by their number differ in preset only: hair, clothes and style repeat.
         """
-        ours, theirs = vars(self.world), vars(other.world)
-        new = np.flatnonzero(~np.isin(other.world.person, self.world.person))
         sizes = [split.world.images.shape[1] for split in (self, other)]
         if sizes[0] != sizes[1]:
             raise UsageError(f"pictures of {sizes[0]} and of {sizes[1]} pixels can't be one data set")
 
-        def both(name: str) -> Any:
-            one, more = ours[name], theirs[name]
+        ours, theirs = self.world, other.world.take(np.flatnonzero(~np.isin(other.world.person, self.world.person)))
+
+        def both(one: Any, more: Any) -> Any:
             if one is None or more is None:
                 return None
-            if isinstance(one, np.ndarray):
-                return np.concatenate([one, more[new]])
-            return [*one, *(more[row] for row in new)]
+            return np.concatenate([one, more]) if isinstance(one, np.ndarray) else [*one, *more]
 
-        return Split(replace(self.world, **{name: both(name) for name in ours}))
+        return Split(replace(ours, **{name: both(one, getattr(theirs, name)) for name, one in vars(ours).items()}))
 
     def __len__(self) -> int:
         return len(self.world.images)

@@ -32,7 +32,7 @@ def portrait_figures(stage: AdapterStage, batch: Batch) -> dict[str, Tensor]:
     rest = batch["maps"], batch["encoder_hidden_states"]
     faster = torch.autocast(stage.device.type, torch.bfloat16, enabled=stage.config.bf16)
     with faster, stage.ffrnet.attend_to(tokens):
-        clean = sample(lambda noisy, timesteps: stage.steered(noisy, timesteps, *rest), batch["noise"])
+        clean = sample(lambda noisy, timesteps: stage.predict(noisy, timesteps, *rest), batch["noise"])
         images = stage.decoded(clean).float()
     drawn, references = stage.embed(images, batch["matrices"]).float(), batch["truth"].float()
     cosine = F.normalize(drawn, dim=-1) @ F.normalize(references, dim=-1).T

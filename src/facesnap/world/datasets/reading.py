@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,14 @@ class WorldData:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def take(self, rows: np.ndarray) -> WorldData:
+        """The pictures of these rows, in their order, with all that belongs to them."""
+
+        def chosen(values: Any) -> Any:
+            return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+
+        return replace(self, **{n: chosen(values) for n, values in vars(self).items() if values is not None})
 
 
 #: WorldData's arrays of labels: shape of a picture's value, type, and where the labels have it.
