@@ -82,8 +82,35 @@ def test_dropped_rows_are_nobody(mixer: FacialAttributeMixer, face: tuple[torch.
 
 
 def test_scale_goes_from_nobody_to_the_person(mixer: FacialAttributeMixer, face: tuple[torch.Tensor, ...]) -> None:
-    assert torch.allclose(mixer.mix(*face, scale=0.0), mixer.null_tokens(B), atol=1e-6)
-    assert torch.allclose(mixer.mix(*face, scale=1.0), mixer(*face), atol=1e-6)
+    assert torch.allclose(mixer(*face, scale=0.0), mixer.null_tokens(B), atol=1e-6)
+    assert torch.allclose(
+        mixer(*face, scale=2.0) - mixer(*face, scale=1.0), mixer(*face) - mixer(*face, scale=0.0), atol=1e-6
+    )
+
+
+def test_streams_weigh_the_tokens_in_the_cross_attention(
+    mixer: FacialAttributeMixer, face: tuple[torch.Tensor, ...]
+) -> None:
+    """A stream of weight 0 is as if it weren't there; equal weights change nothing."""
+    f_id, f_clip = face
+    assert torch.allclose(mixer(*face, streams=(3.0, 3.0)), mixer(*face), atol=1e-5)
+    no_detail = mixer(f_id, f_clip, streams=(1.0, 0.0))
+    assert torch.allclose(no_detail, mixer(f_id, f_clip.roll(1, -1), streams=(1.0, 0.0)), atol=1e-5)
+    assert (no_detail - mixer(*face)).abs().max() > 1e-3
+    more = [mixer(f_id, f_clip, streams=(1.0, weight)) for weight in (1.0, 1.5, 1e6)]
+    alone = mixer(f_id, f_clip, streams=(0.0, 1.0))
+    distance = [(each - alone).abs().mean().item() for each in more]
+    assert distance[0] > distance[1] > distance[2]
+    assert distance[2] < 1e-3
+
+
+def test_weights_of_streams_are_shares_of_the_attention(
+    mixer: FacialAttributeMixer, face: tuple[torch.Tensor, ...]
+) -> None:
+    """Weight 2 on appearance: as if each of its tokens were there twice."""
+    f_id, f_clip = face
+    twice = mixer(f_id, torch.cat([f_clip, f_clip], dim=1))
+    assert torch.allclose(mixer(f_id, f_clip, streams=(1.0, 2.0)), twice, atol=1e-5)
 
 
 def test_save_and_load(mixer: FacialAttributeMixer, face: tuple[torch.Tensor, ...], tmp_path: Path) -> None:

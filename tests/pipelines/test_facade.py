@@ -27,6 +27,7 @@ from facesnap.core.errors import (
 from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
 from facesnap.core.types import Camera
+from facesnap.models.controls import FaceControls
 from facesnap.pipelines import conditions
 from facesnap.pipelines.facade import FaceSnap, identity_hash
 from facesnap.pipelines.prompts import words_beyond
@@ -153,7 +154,7 @@ def test_conditions_are_what_a_call_uses(snap: FaceSnap, me: Identity) -> None:
 def test_guidance_acts_on_the_face_as_far_as_asked(snap: FaceSnap, me: Identity) -> None:
     nobody = snap.pipeline.mixer.null_tokens(1)
     for share, of_the_person in ((1.0, 0.0), (0.5, 0.5), (0.0, 1.0)):
-        shown = snap.conditions(me, identity_guidance=share)
+        shown = snap.conditions(me, controls=FaceControls(identity_guidance=share))
         expected = nobody + of_the_person * (shown.tokens - nobody)
         assert torch.allclose(shown.null_tokens, expected, atol=1e-6)
     fully, not_at_all = (pixels(snap, me, identity_guidance=share, guidance_scale=7.0) for share in (1.0, 0.0))
@@ -280,7 +281,6 @@ def test_unwritable_output_is_an_output_error(snap: FaceSnap, me: Identity, tmp_
 def test_report_names_an_independent_judge(snap: FaceSnap, me: Identity) -> None:
     result = snap("a face", me, seed=1, num_images_per_prompt=2)
     snap.analyser.detector = FixedDetector((2, 2, 56, 56))
-    object.__setattr__(result.judge(), "detector", snap.analyser.detector)
     report = result.report
     assert [each.seed for each in report] == [1, 2]
     for each in report:

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import update_wrapper
 from typing import Any, Final
 
@@ -28,7 +27,9 @@ from diffusers.models.modeling_utils import ModelMixin as ModelMixin
 from torch import Tensor, nn
 
 from facesnap.core.errors import AdapterError, UsageError
-from facesnap.models.map_embedding import MapEmbedding, MapMemory, remembering
+from facesnap.models.controls import FaceControls
+from facesnap.models.held import FaceInPicture, Held, HeldFace, in_regions
+from facesnap.models.map_embedding import MapEmbedding, remembering
 
 #: Standard deviation of the connecting convolutions when they don't start at zero (see :meth:`FFRNet.from_unet`).
 SMALL_INIT_STD: Final = 0.03
@@ -38,33 +39,8 @@ SMALL_INIT_STD: Final = 0.03
 MAP_INIT_GAIN: Final = 2.0
 
 
-@dataclass(frozen=True)
-class _Held:
-    """What a call holds: ``tokens`` and ``null``, each (images, N, W), and its map's embedding."""
-
-    tokens: Tensor
-    null: Tensor
-    map_memory: MapMemory = field(default_factory=MapMemory)
-
-    def rows(self, batch: int) -> Tensor:
-        """What each row of the UNet's batch attends to, (batch, N, W).
-
-        Under classifier-free guidance diffusers stacks [unguided; guided]; in guess mode and without guidance it sends
-        the guided rows alone.
-        """
-        images = len(self.tokens)
-        if batch == images:
-            return self.tokens
-        if batch == 2 * images:
-            return torch.cat([self.null, self.tokens])
-        raise UsageError(
-            f"FFRNet holds face tokens for {images} image(s), but the pipeline runs {batch} rows (expected {images}, or"
-            f" {2 * images} under guidance): give attend_to one row per prompt and images_per_prompt"
-        )
-
-
 # One entry per FFRNet (by id), and per thread or task: two callers that share a network never see each other's face.
-_HELD: ContextVar[Mapping[int, _Held]] = ContextVar("facesnap_held_tokens", default={})  # noqa: B039 (never mutated)
+_HELD: ContextVar[Mapping[int, Held]] = ContextVar("facesnap_held_tokens", default={})  # noqa: B039 (never mutated)
 
 
 class FFRNet(ControlNetModel):  # type: ignore[misc]
@@ -132,25 +108,49 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
     @contextmanager
     def attend_to(
         self, tokens: Tensor, null_tokens: Tensor | None = None, images_per_prompt: int = 1
-    ) -> Iterator[FFRNet]:
-        """Hold face tokens for the calls inside the block.
+    ) -> Iterator[Held]:
+        """Hold one face for the calls inside the block; see :class:`FaceInPicture` for the tokens.
 
         Args:
             tokens: (B, N, W), one row per prompt of the pipeline's call.
-            null_tokens: (B or 1, N, W) for the unguided half; None uses ``tokens`` there, so that guidance acts on the
-                text alone.
+            null_tokens: (B or 1, N, W) for the unguided half.
             images_per_prompt: the pipeline's ``num_images_per_prompt``.
 
         Raises:
             UsageError: tokens of another width than this network's, or misshapen.
         """
-        null = tokens if null_tokens is None else null_tokens.expand(len(tokens), -1, -1)
-        self._check(tokens, null)
-        rows = [t.repeat_interleave(images_per_prompt, dim=0) for t in (tokens, null)]
-        held = _Held(tokens=rows[0], null=rows[1])
+        with self.attend_to_all([FaceInPicture(tokens, null_tokens)], images_per_prompt) as held:
+            yield held
+
+    @contextmanager
+    def attend_to_all(
+        self,
+        faces: Sequence[FaceInPicture],
+        images_per_prompt: int = 1,
+        controls: FaceControls | None = None,
+        step: Callable[[], tuple[int, int]] | None = None,
+    ) -> Iterator[Held]:
+        """Hold the faces of a picture for the calls inside the block: each acts in its own region.
+
+        Args:
+            faces: one per person.
+            images_per_prompt: the pipeline's ``num_images_per_prompt``.
+            controls: windows and levels; the other knobs are already in the tokens.
+            step: tells (step, steps), as the windows need it.
+
+        Raises:
+            UsageError: tokens of another width than this network's, or misshapen; factors for other levels than it has.
+        """
+        controls = controls or FaceControls()
+        for face in faces:
+            face.check(self.config["cross_attention_dim"])
+        levels = len(self.down_blocks) + 1
+        if controls.level_scales is not None and len(controls.level_scales) != levels:
+            raise UsageError(f"level_scales has {len(controls.level_scales)} factors, but FFRNet has {levels} levels")
+        held = Held([HeldFace.of(face, images_per_prompt) for face in faces], controls, step)
         reset = _HELD.set({**_HELD.get(), id(self): held})
         try:
-            yield self
+            yield held
         finally:
             _HELD.reset(reset)
 
@@ -161,9 +161,10 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         encoder_hidden_states: Tensor | None = None,
         controlnet_cond: Tensor | None = None,
         *args: Any,
+        return_dict: bool = True,
         **kwargs: Any,
     ) -> ControlNetOutput | tuple[tuple[Tensor, ...], Tensor]:
-        """ControlNetModel's forward (sample (rows, C, h, w), map (rows, 3, H, W) in [0, 1]) on the held tokens.
+        """ControlNetModel's forward (sample (rows, C, h, w), map (rows, 3, H, W) in [0, 1]) on the held faces.
 
         ``encoder_hidden_states`` is ignored; everything else passes through.
 
@@ -173,16 +174,37 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         held = _HELD.get().get(id(self))
         if held is None:
             raise UsageError("FFRNet holds no face: call the pipeline inside `with ffrnet.attend_to(tokens):`")
-        states = held.rows(len(sample)).to(sample.device, sample.dtype)
-        with remembering(held.map_memory):
-            return super().forward(sample, timestep, states, controlnet_cond, *args, **kwargs)
+        known, mapped = held.seen()
+        if not (known or mapped):
+            down, mid = self._silent(sample)
+        else:
+            stock = super().forward
 
-    def _check(self, tokens: Tensor, null: Tensor) -> None:
-        width = self.config["cross_attention_dim"]
-        if tokens.ndim != 3 or tokens.shape[-1] != width:
-            raise UsageError(f"FFRNet takes face tokens (batch, tokens, {width}), not {tuple(tokens.shape)}")
-        if null.shape != tokens.shape:
-            raise UsageError(f"null tokens {tuple(null.shape)} don't match the face tokens {tuple(tokens.shape)}")
+            def residuals(face: HeldFace) -> list[Tensor]:
+                states = face.rows(len(sample), known).to(sample.device, sample.dtype)
+                shown = controlnet_cond if face.landmark_map is None else face.landmark_map.to(sample)
+                with remembering(face.map_memory):
+                    shown = shown if mapped or shown is None else face.blank(shown)
+                    down, mid = stock(sample, timestep, states, shown, *args, return_dict=False, **kwargs)
+                return [*down, mid]
+
+            total = in_regions([residuals(face) for face in held.faces], [face.region for face in held.faces])
+            *down, mid = self._scaled(total, held.controls.level_scales)
+        return ControlNetOutput(tuple(down), mid) if return_dict else (tuple(down), mid)
+
+    def _silent(self, sample: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Residuals that change nothing, as small as they can be: (rows, 1, 1, 1)."""
+        nothing = sample.new_zeros(len(sample), 1, 1, 1)
+        return [nothing] * len(self.controlnet_down_blocks), nothing
+
+    def _scaled(self, residuals: list[Tensor], scales: Sequence[float] | None) -> list[Tensor]:
+        """Residuals times the factor of their level."""
+        if scales is None:
+            return residuals
+        levels = [0]  # conv_in's
+        for level, block in enumerate(self.down_blocks):
+            levels += [level] * (len(block.resnets) + (block.downsamplers is not None))
+        return [residual * scales[level] for residual, level in zip(residuals, [*levels, -1], strict=True)]
 
     def _copy_encoder(self, unet: UNet2DConditionModel) -> None:
         """Copy all that the two networks share; text keys and values only if their width is the same."""

@@ -58,32 +58,42 @@ class FacialAttributeMixer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         # f_id has entries of about 1/sqrt(D), as small as Linear's usual bias: without one, direction alone counts.
         nn.init.zeros_(self.id_proj.bias)
 
-    def forward(self, f_id: Tensor, f_clip: Tensor, drop: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        f_id: Tensor,
+        f_clip: Tensor,
+        drop: Tensor | None = None,
+        scale: float = 1.0,
+        streams: tuple[float, float] = (1.0, 1.0),
+    ) -> Tensor:
         """Mix identity and appearance into ``f_mix``.
 
         Args:
             f_id: (B, D) unit vectors of E_f.
             f_clip: (B, T, C) hidden states of E_c.
-            drop: (B,) bool; rows that are True become :meth:`null_tokens` (training for classifier-free guidance).
+            drop: (B,) bool; rows that are True become the learned "nobody" (training for classifier-free guidance).
+            scale: strength, on the line ``nobody + scale * (f_mix - nobody)``: 0 is nobody, 1 the person.
+            streams: weights of ``f_id`` and ``f_clip`` in the cross-attention: each token's share there is
+                proportional to ``weight * exp(q k)``. Only their ratio counts, and one of them may be 0 (``f_id``
+                remains the query even then).
 
         Returns:
-            (B, N, W), layer-normalised.
+            (B, N, W); layer-normalised at ``scale`` 1.
         """
         id_tokens = self.id_proj(f_id).unflatten(-1, (self.config.id_tokens, self.config.width))
         clip_tokens = self.clip_proj(self.clip_norm(f_clip))
         both = self.attention_norm(torch.cat([id_tokens, clip_tokens], dim=1))
-        query = both[:, : self.config.id_tokens]
-        memory, _ = self.cross_attention(query, both, both, need_weights=False)
+        query, bias = both[:, : self.config.id_tokens], None
+        if streams[0] != streams[1]:
+            counts = both.new_tensor([id_tokens.shape[1], clip_tokens.shape[1]], dtype=torch.long)
+            bias = both.new_tensor(streams).log().repeat_interleave(counts).expand(query.shape[1], -1)
+        memory, _ = self.cross_attention(query, both, both, need_weights=False, attn_mask=bias)
         f_mix = self.decoder(self.f_l.expand(len(f_id), -1, -1), self.memory_norm(memory))
+        nobody = self.null_tokens(len(f_id))
         if drop is not None:
-            f_mix = torch.where(drop[:, None, None], self.null_tokens(len(f_id)), f_mix)
-        return cast(Tensor, f_mix)
+            f_mix = torch.where(drop[:, None, None], nobody, f_mix)
+        return cast(Tensor, f_mix if scale == 1.0 else nobody + scale * (f_mix - nobody))
 
     def null_tokens(self, batch: int) -> Tensor:
         """The learned "nobody" (batch, N, W): what the unguided half attends to."""
         return self.null.expand(batch, -1, -1)
-
-    def mix(self, f_id: Tensor, f_clip: Tensor, scale: float = 1.0) -> Tensor:
-        """``f_mix`` at another strength: ``null + scale * (f_mix - null)``; 0 is nobody, 1 the person."""
-        null = self.null_tokens(len(f_id))
-        return null + scale * (self.forward(f_id, f_clip) - null)

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
-from facesnap.core.errors import AdapterError
+from facesnap.core.errors import AdapterError, UsageError
+from facesnap.models.controls import FaceControls
 from facesnap.models.ffrnet import FFRNet
+from facesnap.models.held import FaceInPicture
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from facesnap.models.mixer import FacialAttributeMixer
+
+Callback = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 
 
 class FaceBinding:
-    """Put before a stock ControlNet pipeline whose ``controlnet`` is an FFRNet, alone or among others."""
+    """Put before a stock ControlNet pipeline whose ``controlnet`` is an FFRNet, alone or among others.
+
+    Every component is registered with the pipeline, FFRNet and mixer among them, so that diffusers' own saving,
+    offloading and casting include them. Nothing of the base is changed.
+    """
 
     controlnet: Any
     mixer: FacialAttributeMixer
+    num_timesteps: int
 
     @classmethod
     def stock_options(cls) -> set[str]:
@@ -28,10 +40,14 @@ class FaceBinding:
         return set(inspect.signature(stock.__call__).parameters) - {"self", "kwargs"}
 
     @property
+    def nets(self) -> list[Any]:
+        """The pipeline's ControlNets in their order; one of them is the FFRNet."""
+        return list(getattr(self.controlnet, "nets", [self.controlnet]))
+
+    @property
     def ffrnet(self) -> FFRNet:
         """The pipeline's FFRNet."""
-        nets = [self.controlnet, *getattr(self.controlnet, "nets", ())]
-        for net in nets:
+        for net in self.nets:
             if isinstance(net, FFRNet):
                 return net
         raise AdapterError("this pipeline has no FFRNet: load it with an adapter")
@@ -40,24 +56,68 @@ class FaceBinding:
         self,
         prompt: str | Sequence[str] | None = None,
         *,
-        face_tokens: Tensor,
+        face_tokens: Tensor | None = None,
         null_tokens: Tensor | None = None,
+        faces: Sequence[FaceInPicture] = (),
+        controls: FaceControls | None = None,
         num_images_per_prompt: int = 1,
+        callback_on_step_end: Callback | PipelineCallback | MultiPipelineCallbacks | None = None,
         **options: Any,
     ) -> Any:
-        """The stock pipeline's call, in one pass, with a face.
+        """The stock pipeline's call, in one pass, with one face or several.
 
         Args:
-            prompt: as in the stock pipeline; ``image`` (among the options) is the landmark map.
+            prompt: as in the stock pipeline; its control image (among the options) is the landmark map.
             face_tokens: ``f_mix`` (1 or prompts, N, W) of the mixer.
-            null_tokens: (1, N, W) for the unguided half, see :meth:`FFRNet.attend_to`.
+            null_tokens: (1, N, W) for the unguided half.
+            faces: in place of the tokens: everyone in the picture.
+            controls: windows and levels, see :class:`FaceControls`.
             num_images_per_prompt: as in the stock pipeline.
+            callback_on_step_end: as there.
             options: everything else that the stock pipeline takes, by name.
+
+        Raises:
+            UsageError: neither ``face_tokens`` nor ``faces``, or both.
         """
-        tokens = face_tokens.expand(_prompts(prompt, options.get("prompt_embeds")), -1, -1)
-        with self.ffrnet.attend_to(tokens, null_tokens, num_images_per_prompt):
+        if (face_tokens is None) == (not faces):
+            raise UsageError("give either face_tokens or faces")
+        if face_tokens is not None:
+            prompts = _prompts(prompt, options.get("prompt_embeds"))
+            faces = [FaceInPicture(face_tokens.expand(prompts, -1, -1), null_tokens)]
+        clock = _Clock(self, callback_on_step_end)
+        if controls is not None and controls.timed:
+            if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
+                options["callback_on_step_end_tensor_inputs"] = callback_on_step_end.tensor_inputs
+            callback_on_step_end = clock.tick
+        with self.ffrnet.attend_to_all(faces, num_images_per_prompt, controls, clock.step):
             call: Any = super().__call__  # type: ignore[misc]
-            return call(prompt=prompt, num_images_per_prompt=num_images_per_prompt, **options)
+            return call(
+                prompt=prompt,
+                num_images_per_prompt=num_images_per_prompt,
+                callback_on_step_end=callback_on_step_end,
+                **options,
+            )
+
+
+class _Clock:
+    """Which step a pipeline is at: told by its own callback, since a ControlNet only sees the timestep."""
+
+    def __init__(self, pipeline: FaceBinding, callback: Any) -> None:
+        self.pipeline, self.callback, self.index = pipeline, callback, 0
+
+    def step(self) -> tuple[int, int]:
+        """(step, steps)."""
+        return self.index, int(self.pipeline.num_timesteps)
+
+    def tick(self, pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        """At the end of a step."""
+        self.index = step + 1
+        return {} if self.callback is None else dict(self.callback(pipeline, step, timestep, tensors) or {})
+
+
+def execution_device(pipeline: Any) -> torch.device:
+    """Where a pipeline computes, offloaded or not."""
+    return torch.device(pipeline._execution_device)
 
 
 def _prompts(prompt: str | Sequence[str] | None, embeddings: Tensor | None) -> int:

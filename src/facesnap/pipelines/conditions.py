@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -33,8 +33,11 @@ from facesnap.landmarks.fit import FaceFitter, FittedFace
 from facesnap.landmarks.layout import five_points
 from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.landmarks.predict import LandmarkPredictor
+from facesnap.models.controls import FaceControls
+from facesnap.models.held import FaceInPicture
 from facesnap.models.mixer import FacialAttributeMixer
 from facesnap.pipelines.quiet import quiet
+from facesnap.pipelines.subjects import Subject
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
@@ -115,62 +118,80 @@ class Analyser:
         return self.read(photo, face).fitted.driving(keep_framing)
 
 
-#: Guided in full, skin gets too dark or too pale and glasses stay away; not at all, likeness falls (docs/LOG.md).
-IDENTITY_GUIDANCE: Final = 0.5
-
-
 @dataclass(frozen=True)
 class Conditions:
-    """What one call of a pipeline is conditioned on besides its prompt.
+    """What one call of a pipeline is conditioned on besides its prompt, for one person.
 
-    ``tokens``, ``null_tokens``: (1, N, W), ``f_mix`` and what the unguided half attends to. ``landmarks``: (72, 2)
-    pixels as requested; ``landmark_map``: (H, W, 3) uint8, the same ones drawn.
+    ``tokens``, ``null_tokens``, ``nobody``: (1, N, W), ``f_mix``, what the unguided half attends to, and the learned
+    "nobody". ``landmarks``: (72, 2) pixels as requested; ``landmark_map``: (H, W, 3) uint8, the same ones drawn.
+    ``region``: (H, W) float32 in [0, 1], where the person is; None is everywhere.
     """
 
     tokens: Tensor
     null_tokens: Tensor
+    nobody: Tensor
     landmarks: np.ndarray
     landmark_map: np.ndarray
+    region: np.ndarray | None = None
 
     @staticmethod
     @torch.no_grad()
     def of(
-        identity: Identity,
+        subject: Subject,
         pose: Pose,
         size: tuple[int, int],
         mixer: FacialAttributeMixer,
         predictor: LandmarkPredictor,
-        identity_scale: float = 1.0,
-        identity_guidance: float = IDENTITY_GUIDANCE,
+        controls: FaceControls | None = None,
+        device: torch.device | None = None,
     ) -> Conditions:
         """The reference's shape in the given pose, and its tokens.
 
         Args:
-            identity: of the reference.
-            pose: of the portrait.
+            subject: whose, and where.
+            pose: of the portrait, framed in the subject's box.
             size: (width, height) of the portrait.
             mixer: FAM.
             predictor: the Landmark Predictor.
-            identity_scale: 0 is nobody in particular, 1 the person; between and beyond, on the line through both
-                (see :meth:`FacialAttributeMixer.mix`).
-            identity_guidance: share of the guidance that acts on the face, too: with 1 the unguided half sees nobody,
-                with 0 it sees the person, so that guidance acts on the prompt alone.
-
-        Raises:
-            UsageError: ``identity_guidance`` is not from 0 to 1.
+            controls: strengths of identity and guidance.
+            device: where the mixer computes; None is where it lies.
         """
-        if not 0.0 <= identity_guidance <= 1.0:
-            raise UsageError(f"identity_guidance={identity_guidance} must be from 0 to 1")
-        weight = mixer.null
-        f_id, f_clip = (torch.from_numpy(a)[None].to(weight) for a in (identity.face_embedding, identity.appearance))
-        tokens, nobody = mixer.mix(f_id, f_clip, identity_scale), mixer.null_tokens(1)
-        unguided = nobody + (1.0 - identity_guidance) * (tokens - nobody)
-        landmarks = predictor.predict(identity.shape, pose, size)
-        return Conditions(tokens, unguided, landmarks, draw_landmarks(landmarks, size))
+        controls, identity = controls or FaceControls(), subject.identity
+        place = {"device": device or mixer.device, "dtype": mixer.dtype}
+        f_id, f_clip = (torch.from_numpy(a)[None].to(**place) for a in (identity.face_embedding, identity.appearance))
+        tokens = mixer(f_id, f_clip, scale=controls.identity_scale, streams=controls.streams)
+        nobody = mixer(f_id, f_clip, scale=0.0)
+        unguided = nobody + (1.0 - controls.identity_guidance) * (tokens - nobody)
+        left, top, right, bottom = subject.box(size)
+        landmarks = predictor.predict(identity.shape, pose, (right - left, bottom - top)) + [left, top]
+        drawn = draw_landmarks(landmarks, size)
+        return Conditions(tokens, unguided, nobody, landmarks, drawn, subject.region_mask(size))
+
+    def face(self, prompts: int, alone: bool = True) -> FaceInPicture:
+        """The same for FFRNet, a row per prompt; one who isn't ``alone`` has a map of their own."""
+        return FaceInPicture(
+            tokens=self.tokens.expand(prompts, -1, -1),
+            null_tokens=self.null_tokens,
+            nobody=self.nobody,
+            landmark_map=None if alone else as_control(self.landmark_map).to(self.tokens),
+            region=None if self.region is None else torch.from_numpy(self.region).to(self.tokens),
+        )
 
 
-def read_face(detector: FaceDetector, fitter: FaceFitter, photo: ImageSource, face: int | None = None) -> Reading:
-    """Find and read one face; the largest, or number ``face`` counted from 0, the largest first.
+def as_control(landmark_map: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(landmark_map).permute(2, 0, 1)[None].float() / 255
+
+
+def read_face(
+    detector: FaceDetector,
+    fitter: FaceFitter,
+    photo: ImageSource,
+    face: int | None = None,
+    near: np.ndarray | None = None,
+) -> Reading:
+    """Find and read one face: the largest, or number ``face`` counted from 0, the largest first; or the one whose
+    middle is nearest to the pixel ``near`` (2,).
 
     Raises:
         ImageError: not a photograph.
@@ -178,7 +199,11 @@ def read_face(detector: FaceDetector, fitter: FaceFitter, photo: ImageSource, fa
     """
     image = load_image(photo)
     source = Path(photo).name if isinstance(photo, str | Path) else "the photograph"
-    found = pick_face(detector.detect(image), face, source=source)
+    faces = detector.detect(image)
+    if near is not None and faces:
+        middles = np.stack([(each.box[:2] + each.box[2:]) / 2 for each in faces])
+        faces = [faces[int(np.linalg.norm(middles - near, axis=1).argmin())]]
+    found = pick_face(faces, face, source=source)
     return Reading(image, found, fitter.fit(image, found.box))
 
 

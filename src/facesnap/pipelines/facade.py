@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from facesnap.core.errors import UsageError
+from facesnap.core.errors import FaceTooSmallError, NoFaceError, UsageError
 from facesnap.core.identity import Identity
+from facesnap.core.images import load_image
 from facesnap.core.machine import choose_device
 from facesnap.core.pose import Pose
 from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.models.checkpoint import AdapterConfig
-from facesnap.pipelines.conditions import IDENTITY_GUIDANCE, Analyser, Conditions, as_list
+from facesnap.models.checkpoint import AdapterConfig, load_adapter
+from facesnap.models.controls import FaceControls
+from facesnap.pipelines.attach import attach, beside, load_controlnets
+from facesnap.pipelines.binding import execution_device
+from facesnap.pipelines.conditions import Analyser, Conditions, as_list
 from facesnap.pipelines.loading import choose_dtype, find_adapter, find_base, load_pipeline
-from facesnap.pipelines.prompts import CARRIED, check_carry, check_prompt, fits, with_looks
+from facesnap.pipelines.prompts import CARRIED, check_carry, fits, with_looks
+from facesnap.pipelines.request import check_options, check_prompts, seeds_of, take_controls
 from facesnap.pipelines.result import Judgement, Result
+from facesnap.pipelines.roads import NAMED_MASKS, Source, check_source, size_like, source_image, take_mask, take_road
+from facesnap.pipelines.sampling import Job, sample, second_pass
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
+from facesnap.pipelines.small_faces import SmallFaces
+from facesnap.pipelines.subjects import Subject, everyone
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
@@ -35,7 +43,8 @@ if TYPE_CHECKING:
 #: Where an adapter doesn't say otherwise.
 DEFAULTS: Final[Mapping[str, Any]] = {"num_inference_steps": 20, "guidance_scale": 5.0}
 
-Step = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
+#: How much of an image is lost to noise where the call doesn't say, and there is no mask.
+STRENGTH: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ class FaceSnap:
         adapter: str | Path | None = None,
         device: str = "auto",
         dtype: str | torch.dtype = "auto",
+        controlnets: Sequence[str | Path] = (),
     ) -> FaceSnap:
         """Load a base and an adapter.
 
@@ -91,6 +101,7 @@ class FaceSnap:
             adapter: a folder or hub id; None takes the embedded one (which fits mini and its fine-tunes).
             device: ``auto``, ``cpu``, ``cuda``, ``mps``.
             dtype: ``auto``, ``float32``, ``bfloat16``, ``float16``, or torch's own.
+            controlnets: others beside FFRNet, folders or hub ids; a call gives them ``control_images``.
 
         Raises:
             AdapterError: base or adapter is missing or damaged, or they don't fit each other.
@@ -100,12 +111,34 @@ class FaceSnap:
         where = choose_device(device)
         path, folder = find_base(base), find_adapter(adapter)
         pipeline, config = load_pipeline(path, folder, choose_dtype(dtype, where))
+        if controlnets:
+            others = load_controlnets(controlnets, pipeline.unet.dtype)
+            pipeline.register_modules(controlnet=beside(pipeline.ffrnet, others))
         sources = {
             "base": path / "unet" if path.is_dir() else path,
             "ffrnet": folder / "ffrnet",
             "mixer": folder / "mixer",
         }
         return cls(pipeline.to(where), Analyser.from_pretrained("mini"), config, sources)
+
+    @classmethod
+    def from_pipe(cls, pipeline: Any, adapter: str | Path | None = None) -> FaceSnap:
+        """Attach an adapter to a Stable Diffusion pipeline that is already there, with all that is set on it.
+
+        The pipeline given stays as it is and goes on working: the two share their components, none of which changes.
+
+        Args:
+            pipeline: a diffusers pipeline of Stable Diffusion or SDXL, with ControlNets or without.
+            adapter: a folder or hub id; None takes the embedded one.
+
+        Raises:
+            AdapterError: not such a pipeline, or the adapter doesn't fit it.
+            EncoderMismatchError: the adapter was trained with other encoders than those at hand.
+        """
+        folder = find_adapter(adapter)
+        loaded = load_adapter(folder)
+        sources = {"ffrnet": folder / "ffrnet", "mixer": folder / "mixer"}
+        return cls(attach(pipeline, loaded), Analyser.from_pretrained("mini"), loaded.config, sources)
 
     @property
     def predictor(self) -> LandmarkPredictor:
@@ -155,33 +188,32 @@ class FaceSnap:
 
     def conditions(
         self,
-        identity: Identity,
+        identity: Identity | Subject,
         pose: Pose | ImageSource | None = None,
         size: tuple[int, int] | None = None,
-        identity_scale: float = 1.0,
-        identity_guidance: float = IDENTITY_GUIDANCE,
+        controls: FaceControls | None = None,
     ) -> Conditions:
-        """Face tokens and landmark map of a call, to be looked at before anything is sampled.
+        """Face tokens and landmark map of one person in a call, to be looked at before anything is sampled.
 
         Args:
-            identity: of the person.
-            pose: see :meth:`pose_of`.
+            identity: of the person, or a subject with a place of their own.
+            pose: see :meth:`pose_of`; a subject brings one along.
             size: (width, height); None is the base's own.
-            identity_scale: see :meth:`Conditions.of`.
-            identity_guidance: the same.
+            controls: strengths of identity and guidance.
 
         Raises:
             EncoderMismatchError: the identity was made with other encoders; names both.
         """
-        identity.check(self.analyser.encoders)
-        size = size or self.size()
-        asked, mixer = self.pose_of(identity, pose), self.pipeline.mixer
-        return Conditions.of(identity, asked, size, mixer, self.predictor, identity_scale, identity_guidance)
+        (subject,) = everyone(identity, pose)
+        subject.identity.check(self.analyser.encoders)
+        asked = self.pose_of(subject.identity, subject.pose)
+        place = execution_device(self.pipeline)
+        return Conditions.of(subject, asked, size or self.size(), self.pipeline.mixer, self.predictor, controls, place)
 
     def __call__(
         self,
-        prompt: str,
-        identity: Identity,
+        prompt: str | Sequence[str],
+        identity: Identity | Subject | Sequence[Subject],
         pose: Pose | ImageSource | None = None,
         *,
         negative_prompt: str | None = None,
@@ -191,104 +223,164 @@ class FaceSnap:
         num_images_per_prompt: int = 1,
         width: int | None = None,
         height: int | None = None,
-        identity_scale: float = 1.0,
-        identity_guidance: float = IDENTITY_GUIDANCE,
-        landmark_scale: float = 1.0,
+        image: ImageSource | None = None,
+        mask_image: ImageSource | None = None,
+        strength: float | None = None,
+        control_images: Sequence[ImageSource] = (),
+        control_scales: Sequence[float] | None = None,
         carry: Collection[str] = CARRIED,
-        callback_on_step_end: Step | None = None,
+        long_prompts: bool = False,
+        small_faces: SmallFaces | bool = False,
+        callback_on_step_end: Any = None,
         output_type: str = "pil",
         **options: Any,
     ) -> Result:
         """Make portraits.
 
         Args:
-            prompt: what the portrait shows.
-            identity: who, from :meth:`enroll` or :meth:`Identity.load`.
-            pose: a Pose, a driving photo, or None for the reference's own; see :meth:`pose_of`.
+            prompt: what the portrait shows; several prompts give pictures of each.
+            identity: who, from :meth:`enroll` or :meth:`Identity.load`; for several people in one picture, a list of
+                :class:`Subject`.
+            pose: a Pose, a driving photo, or None for the reference's own; see :meth:`pose_of`. Where a call starts
+                from an ``image``, None is the pose of the face found there, in its place.
             negative_prompt: what it should not show.
             num_inference_steps: None takes the adapter's default.
             guidance_scale: the same.
             seed: of the first picture; picture i has ``seed + i``. None draws one (it is in the result's settings).
-            num_images_per_prompt: how many pictures.
-            width: in pixels, a multiple of the VAE's factor; None is the base's own.
+            num_images_per_prompt: how many pictures of each prompt.
+            width: in pixels, a multiple of the VAE's factor; None is the base's own, or the image's proportions.
             height: the same.
-            identity_scale: weight of the person, see :meth:`Conditions.of`.
-            identity_guidance: how much of the guidance acts on the face, from 0 to 1; see there.
-            landmark_scale: weight of FFRNet's residuals (diffusers' ``controlnet_conditioning_scale``).
+            image: a picture to start from (img2img).
+            mask_image: what of it is made anew (inpainting): a picture that is white there, ``"face"``, or
+                ``"background"`` (all but the face). The rest stays as it was.
+            strength: how much of the image is lost to noise, from 0 to 1; None is 0.8, with a mask 1.
+            control_images: one per ControlNet beside FFRNet, in their order.
+            control_scales: their weights; None is 1 each.
             carry: what of the reference is said where the prompt is silent of it, see :meth:`full_prompt`.
+            long_prompts: encode prompts longer than the text encoder takes in pieces.
+            small_faces: make faces that are small in the picture anew, larger, in a second pass.
             callback_on_step_end: as in diffusers.
             output_type: as in diffusers.
-            options: anything else that the diffusers pipeline takes.
+            options: the knobs of :class:`FaceControls` (``identity_scale``, ``landmark_scale`` ...), and anything else
+                that the diffusers pipeline takes.
 
         Raises:
             PromptError: an empty prompt, or one longer than the text encoder takes.
             EncoderMismatchError: the identity was made with other encoders.
-            UsageError: a size, seed or option that can't be, or something to carry that isn't known.
+            UsageError: a size, seed, place or option that can't be, or something to carry that isn't known.
+            NoFaceError: a mask by name, and no face in the image.
         """
-        self._check_options(options)
-        check_prompt(self.pipeline, prompt, "prompt")
-        if negative_prompt:
-            check_prompt(self.pipeline, negative_prompt, "negative prompt")
-        full_prompt = self.full_prompt(prompt, identity, carry)
-        size = self.size(width, height)
-        asked = self.pose_of(identity, pose)
-        conditions = self.conditions(identity, asked, size, identity_scale, identity_guidance)
-        seeds = _seeds(seed, num_images_per_prompt)
-        call = {**self._defaults, "controlnet_conditioning_scale": float(landmark_scale), **options}
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        controls, stock = take_controls(options)
+        check_source(image, mask_image, strength)
+        check_prompts(self.pipeline, prompts, negative_prompt, long_prompts)
+        people = everyone(identity, pose)
+        start = None if image is None else self._start(image, width, height)
+        size = self.size(width, height) if start is None else (start.shape[1], start.shape[0])
+        people, found = self._placed(people, start, mask_image)
+        conditions = [self.conditions(person, None, size, controls) for person in people]
+        source = None
+        if start is not None:
+            mask = take_mask(mask_image, [*(each.landmarks for each in conditions), *found], size)
+            source = Source(start, mask, strength or (STRENGTH if mask is None else 1.0))
+        check_options(take_road(self.pipeline, source), stock)
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-        call |= {name: value for name, value in given.items() if value is not None}
-        images = self.pipeline(
-            full_prompt,
-            image=_as_control(conditions.landmark_map),
-            face_tokens=conditions.tokens,
-            null_tokens=conditions.null_tokens,
-            negative_prompt=negative_prompt or None,
-            num_images_per_prompt=num_images_per_prompt,
-            # On the CPU, so that a seed's noise doesn't depend on the device that samples.
-            generator=[torch.Generator("cpu").manual_seed(each) for each in seeds],
-            callback_on_step_end=callback_on_step_end,
-            output_type=output_type,
-            **call,
-        ).images
+        stock = {**self._defaults, **stock, **{name: value for name, value in given.items() if value is not None}}
+        job = Job(
+            prompts=[self.full_prompt(each, people, carry) for each in prompts],
+            negative=negative_prompt or "",
+            conditions=conditions,
+            controls=controls,
+            seeds=seeds_of(seed, num_images_per_prompt, len(prompts)),
+            source=source,
+            control_images=control_images,
+            control_scales=control_scales,
+            long_prompts=long_prompts,
+            options={**stock, "callback_on_step_end": callback_on_step_end, "output_type": output_type},
+        )
+        images = sample(self.pipeline, job)
+        if small_faces:
+            settings = small_faces if isinstance(small_faces, SmallFaces) else SmallFaces()
+            images = second_pass(self.pipeline, job, images, min(self.size()), settings)
+        return self._result(job, images, prompts, people, stock)
+
+    def _start(self, image: ImageSource, width: int | None, height: int | None) -> np.ndarray:
+        """The picture a call starts from, of the call's size."""
+        picture = load_image(image)
+        if width is None and height is None:
+            width, height = size_like(picture, self.size(), self.pipeline.vae_scale_factor)
+        return source_image(picture, self.size(width, height))
+
+    def _placed(
+        self, people: list[Subject], start: np.ndarray | None, mask_image: Any
+    ) -> tuple[list[Subject], list[np.ndarray]]:
+        """The subjects, each with a Pose; and the landmarks (72, 2) of the face in the picture they start from, whose
+        pose and place one without a pose takes.
+        """
+        found: list[np.ndarray] = []
+        if start is not None and len(people) == 1 and people[0].region is None:
+            try:
+                fitted = self.analyser.read(start, 0).fitted
+                found.append(fitted.landmarks2d)
+                if people[0].pose is None:
+                    people = [replace(people[0], pose=fitted.driving(keep_framing=True))]
+            except (NoFaceError, FaceTooSmallError):
+                if isinstance(mask_image, str) and mask_image in NAMED_MASKS:
+                    raise
+        return [replace(person, pose=self.pose_of(person.identity, person.pose)) for person in people], found
+
+    def _result(
+        self,
+        job: Job,
+        images: Any,
+        prompts: Sequence[str],
+        people: Sequence[Subject],
+        stock: Mapping[str, Any],
+    ) -> Result:
+        poses = [cast("Pose", person.pose) for person in people]
+        drawn = np.max([each.landmark_map for each in job.conditions], axis=0)
         settings = {
-            **{name: value for name, value in call.items() if isinstance(value, str | int | float | bool | None)},
-            "prompt": prompt,
-            "full_prompt": full_prompt,
-            "negative_prompt": negative_prompt or "",
-            "seeds": seeds,
-            "width": size[0],
-            "height": size[1],
-            "identity_scale": identity_scale,
-            "identity_guidance": identity_guidance,
-            "pose": asked.to_json(),
+            **{name: value for name, value in stock.items() if isinstance(value, str | int | float | bool | None)},
+            **asdict(job.controls),
+            "prompt": prompts[0] if len(prompts) == 1 else list(prompts),
+            "full_prompt": job.prompts[0] if len(prompts) == 1 else list(job.prompts),
+            "negative_prompt": job.negative,
+            "seeds": list(job.seeds),
+            "width": drawn.shape[1],
+            "height": drawn.shape[0],
+            "strength": None if job.source is None else job.source.strength,
+            "pose": poses[0].to_json() if len(poses) == 1 else [pose.to_json() for pose in poses],
             "scheduler": type(self.pipeline.scheduler).__name__,
             "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
         }
+        asked = list(zip(people, poses, job.conditions, strict=True))
+        hashes = [identity_hash(person.identity) for person in people]
         return Result(
             images=images,
-            landmark_map=conditions.landmark_map,
-            landmarks=conditions.landmarks,
+            landmark_map=drawn,
+            landmarks=np.squeeze(np.stack([each.landmarks for each in job.conditions])),
             settings=settings,
-            judge=lambda: self._judgement(identity, asked, conditions.landmarks),
-            provenance=lambda: {"models": self.hashes, "identity": identity_hash(identity)},
+            judges=lambda: [self._judgement(who.identity, pose, each.landmarks) for who, pose, each in asked],
+            provenance=lambda: {"models": self.hashes, "identity": hashes[0] if len(hashes) == 1 else hashes},
         )
 
-    def full_prompt(self, prompt: str, identity: Identity, carry: Collection[str] = CARRIED) -> str:
+    def full_prompt(self, prompt: str, identity: Identity | Sequence[Subject], carry: Collection[str] = CARRIED) -> str:
         """What the base is told: the prompt, and the reference's hair and beard where it says nothing of them.
 
         Args:
             prompt: of the call.
-            identity: of the person.
+            identity: of the person; of several people in one picture nothing is said, since words don't know whose
+                they are.
             carry: out of :data:`~facesnap.pipelines.prompts.CARRIED`; none of them leaves every prompt as it is.
 
         Raises:
             UsageError: something else to carry.
         """
         check_carry(carry)
-        reader = self.analyser.looks
-        if reader is None or not carry:
+        reader, people = self.analyser.looks, everyone(identity)
+        if reader is None or not carry or len(people) > 1:
             return prompt
-        longer = with_looks(prompt, reader.read(identity.appearance), carry)
+        longer = with_looks(prompt, reader.read(people[0].identity.appearance), carry)
         return longer if fits(self.pipeline, longer) else prompt
 
     def size(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
@@ -329,12 +421,6 @@ class FaceSnap:
             note = f"{why}, so the encoder that guides the model judged, which flatters"
         return Judgement(self.analyser.detector, self.analyser.fitter, judge, vector, pose, landmarks, note)
 
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        """Diffusers ignores names that it doesn't know, so that a slip of the pen would go unnoticed."""
-        known = self.pipeline.stock_options() - {"prompt", "image", "generator"}
-        if unknown := sorted(set(options) - known):
-            raise UsageError(f"unknown option {unknown[0]}: use one of {', '.join(sorted(known))}")
-
 
 def identity_hash(identity: Identity) -> str:
     """First 12 hex digits of a SHA-256 over an identity's arrays."""
@@ -342,19 +428,3 @@ def identity_hash(identity: Identity) -> str:
     for array in (identity.face_embedding, identity.appearance, identity.shape):
         total.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
     return total.hexdigest()[:12]
-
-
-def _seeds(seed: int | None, count: int) -> list[int]:
-    if count < 1:
-        raise UsageError(f"at least one picture must be made, not {count}")
-    first = secrets.randbelow(2**31) if seed is None else seed
-    if first < 0:
-        raise UsageError(f"seed={first} must not be negative")
-    if first + count > 2**63:
-        raise UsageError(f"seed={first} is too large: use at most {2**63 - count} for {count} picture(s)")
-    return [first + i for i in range(count)]
-
-
-def _as_control(landmark_map: np.ndarray) -> torch.Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(landmark_map).permute(2, 0, 1)[None].float() / 255

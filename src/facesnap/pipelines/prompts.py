@@ -63,15 +63,17 @@ def with_looks(prompt: str, looks: Looks, carry: Collection[str] = CARRIED) -> s
     return prompt[:end] + joint + prompt[end:]
 
 
-def check_prompt(pipeline: Any, text: str, what: str) -> None:
-    """PromptError where a text is empty, or longer than one of the pipeline's text encoders takes."""
+def check_prompt(pipeline: Any, text: str, what: str, long_prompts: bool = False) -> None:
+    """PromptError where a text is empty, or (unless ``long_prompts``) longer than a text encoder takes."""
     if not isinstance(text, str) or not text.strip():
         raise PromptError(f"the {what} is empty: say what the portrait shows")
+    if long_prompts:
+        return
     for limit, count in _limits(pipeline):
         if left_out := words_beyond(text, limit, count):
             raise PromptError(
-                f"the {what} is longer than the text encoder's {limit} tokens: shorten it; left out would be:"
-                f" {left_out}"
+                f"the {what} is longer than the text encoder's {limit} tokens: shorten it, or allow"
+                f" long_prompts; left out would be: {left_out}"
             )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class LikenessReport:
         expression_error: mean absolute difference of the 53 weights, in [0, 1]; None without a face.
         landmark_nme: mean distance from the requested landmarks in inter-ocular distances; None without a face.
         note: what to know about these numbers; empty if nothing.
+        subject: which person of the call, from 0.
     """
 
     seed: int
@@ -44,19 +45,21 @@ class LikenessReport:
     expression_error: float | None
     landmark_nme: float | None
     note: str = ""
+    subject: int = 0
 
     def __str__(self) -> str:
+        name = f"seed {self.seed}" + (f", person {self.subject + 1}" if self.subject else "")
         if self.pose_error is None:
-            return f"seed {self.seed}: {self.note}"
+            return f"{name}: {self.note}"
         identity = "unknown" if self.identity is None else f"{self.identity:.3f} (judge {self.judge})"
         return (
-            f"seed {self.seed}: identity {identity}, pose off by {self.pose_error:.1f} degrees,"
+            f"{name}: identity {identity}, pose off by {self.pose_error:.1f} degrees,"
             f" landmarks by {100 * (self.landmark_nme or 0.0):.1f}%" + (f" ({self.note})" if self.note else "")
         )
 
 
 class Report(tuple[LikenessReport, ...]):
-    """One :class:`LikenessReport` per picture; prints as one line each."""
+    """One :class:`LikenessReport` per picture, and per person where several are in it; prints as one line each."""
 
     __slots__ = ()
 
@@ -84,15 +87,16 @@ class Judgement:
     landmarks: np.ndarray
     note: str = ""
 
-    def measure(self, picture: np.ndarray, seed: int) -> LikenessReport:
-        """Measure a picture (H, W, 3) uint8."""
+    def measure(self, picture: np.ndarray, seed: int, subject: int = 0) -> LikenessReport:
+        """Measure a picture (H, W, 3) uint8: the face in it that is nearest to where it was asked for."""
         judge = "none" if self.recogniser is None else self.recogniser.identifier
+        unseen = partial(LikenessReport, seed, None, judge, None, None, None, subject=subject)
         try:
-            reading = read_face(self.detector, self.fitter, picture, face=0)  # the largest, without a remark
+            reading = read_face(self.detector, self.fitter, picture, near=self.landmarks.mean(axis=0))
         except NoFaceError:
-            return LikenessReport(seed, None, judge, None, None, None, "no face found in the picture")
+            return unseen("no face found in the picture")
         except FaceTooSmallError:
-            return LikenessReport(seed, None, judge, None, None, None, "the face is too small to be measured")
+            return unseen("the face is too small to be measured")
         fitted = reading.fitted
         identity = None
         if self.recogniser is not None and self.vector is not None:
@@ -106,6 +110,7 @@ class Judgement:
             expression_error=float(np.abs(fitted.pose.weights() - self.pose.weights()).mean()),
             landmark_nme=float(distance / inter_ocular(self.landmarks)),
             note=self.note,
+            subject=subject,
         )
 
 
@@ -116,9 +121,9 @@ class Result:
     Attributes:
         images: PIL pictures, or what ``output_type`` asked for.
         landmark_map: (H, W, 3) uint8, what FFRNet was shown.
-        landmarks: (72, 2) pixels, the same as points.
+        landmarks: (72, 2) pixels, the same as points; (people, 72, 2) where several are in the picture.
         settings: all that determines the pictures, as plain values.
-        judge: gives what the report measures against; called when the report is first read.
+        judges: gives what the report measures against, one per person; called when the report is first read.
         provenance: gives hashes of models and identity; called when files are first written.
     """
 
@@ -126,7 +131,7 @@ class Result:
     landmark_map: np.ndarray
     landmarks: np.ndarray
     settings: dict[str, Any]
-    judge: Callable[[], Judgement]
+    judges: Callable[[], Sequence[Judgement]]
     provenance: Callable[[], Mapping[str, Any]]
 
     @cached_property
@@ -136,8 +141,12 @@ class Result:
         Raises:
             UsageError: the pictures are latents or tensors.
         """
-        judge = self.judge()
-        return Report(judge.measure(p, s) for p, s in zip(self._pictures(), self.settings["seeds"], strict=True))
+        judges, seeds = self.judges(), self.settings["seeds"]
+        return Report(
+            judge.measure(picture, seed, subject)
+            for picture, seed in zip(self._pictures(), seeds, strict=True)
+            for subject, judge in enumerate(judges)
+        )
 
     def save(self, folder: str | Path, name: str = "portrait") -> list[Path]:
         """Write ``NAME-SEED.png`` for every picture, its settings inside. The same call gives the same files.

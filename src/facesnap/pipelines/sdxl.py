@@ -1,4 +1,4 @@
-"""FaceSnap on Stable Diffusion XL: diffusers' own ControlNet pipeline, plus the mixer."""
+"""FaceSnap on Stable Diffusion XL: diffusers' own ControlNet pipelines, plus the mixer."""
 
 # No deferred annotations here: diffusers reads the types of a pipeline's components from this signature.
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from diffusers import (
     AutoencoderKL,
     ControlNetModel,
+    StableDiffusionXLControlNetImg2ImgPipeline,
+    StableDiffusionXLControlNetInpaintPipeline,
     StableDiffusionXLControlNetPipeline,
     UNet2DConditionModel,
 )
@@ -16,8 +18,8 @@ from facesnap.models.mixer import FacialAttributeMixer
 from facesnap.pipelines.binding import FaceBinding
 
 
-class FaceSnapXLPipeline(FaceBinding, StableDiffusionXLControlNetPipeline):  # type: ignore[misc]
-    """StableDiffusionXLControlNetPipeline whose ``controlnet`` is an FFRNet; see :class:`FaceBinding` for the call."""
+class _SDXLBinding(FaceBinding):
+    """The components of all three roads."""
 
     def __init__(
         self,
@@ -35,8 +37,24 @@ class FaceSnapXLPipeline(FaceBinding, StableDiffusionXLControlNetPipeline):  # t
         feature_extractor: Any = None,
         image_encoder: Any = None,
     ) -> None:
-        super().__init__(
-            *(vae, text_encoder, text_encoder_2, tokenizer, tokenizer_2, unet, controlnet, scheduler),
-            *(force_zeros_for_empty_prompt, add_watermarker, feature_extractor, image_encoder),
+        components = {"vae": vae, "text_encoder": text_encoder, "text_encoder_2": text_encoder_2}
+        components |= {"tokenizer": tokenizer, "tokenizer_2": tokenizer_2, "unet": unet, "controlnet": controlnet}
+        components |= {"scheduler": scheduler, "feature_extractor": feature_extractor, "image_encoder": image_encoder}
+        super().__init__(  # by name: the stock constructors don't agree on an order
+            **components,  # type: ignore[call-arg]
+            force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
+            add_watermarker=add_watermarker,
         )
-        self.register_modules(mixer=mixer)
+        self.register_modules(mixer=mixer)  # type: ignore[attr-defined]
+
+
+class FaceSnapXLPipeline(_SDXLBinding, StableDiffusionXLControlNetPipeline):  # type: ignore[misc]
+    """StableDiffusionXLControlNetPipeline whose ``controlnet`` is an FFRNet; see :class:`FaceBinding` for the call."""
+
+
+class FaceSnapXLImg2ImgPipeline(_SDXLBinding, StableDiffusionXLControlNetImg2ImgPipeline):  # type: ignore[misc]
+    """The same from a picture: ``image`` is where it starts, ``control_image`` the landmark map."""
+
+
+class FaceSnapXLInpaintPipeline(_SDXLBinding, StableDiffusionXLControlNetInpaintPipeline):  # type: ignore[misc]
+    """The same in a picture: where ``mask_image`` is white, it is made anew."""

@@ -1,0 +1,87 @@
+"""How strongly a face acts on a picture, on which parts of it, and when: every knob of identity and landmarks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from facesnap.core.errors import UsageError
+
+#: (first, last) shares of the steps.
+Window = tuple[float, float]
+
+ALWAYS: Final[Window] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class FaceControls:
+    """Knobs of one call; the defaults are what the adapter was trained with.
+
+    Attributes:
+        identity_scale: 0 is nobody in particular, 1 the person; between and beyond, on the line through both.
+        identity_guidance: share of the guidance that acts on the face, too: with 1 the unguided half sees nobody, with
+            0 it sees the person, so that guidance acts on the prompt alone.
+        identity_window: shares of the steps between which the person acts, as diffusers' ``control_guidance_start`` and
+            ``control_guidance_end``; nobody does before and after.
+        abstract_scale: weight of the Facial Attribute Mixer's first stream, ``f_id``, against the other.
+        detail_scale: weight of its second stream, ``f_clip``. Only their ratio counts.
+        landmark_scale: weight of FFRNet's residuals (diffusers' ``controlnet_conditioning_scale``): map and person
+            together.
+        landmark_window: shares of the steps between which FFRNet sees the landmark map; an empty one before and after.
+            Where neither window is open, FFRNet is silent.
+        level_scales: factor on the residuals of each of FFRNet's levels, the finest first, the middle last; None is 1
+            everywhere.
+
+    Raises:
+        UsageError: a value out of its range (named).
+    """
+
+    identity_scale: float = 1.0
+    #: In full, skin gets too dark or too pale and glasses stay away; not at all, likeness falls (docs/LOG.md).
+    identity_guidance: float = 0.5
+    identity_window: Window = ALWAYS
+    abstract_scale: float = 1.0
+    detail_scale: float = 1.0
+    landmark_scale: float = 1.0
+    landmark_window: Window = ALWAYS
+    level_scales: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.identity_guidance <= 1.0:
+            raise UsageError(f"identity_guidance={self.identity_guidance} must be from 0 to 1")
+        for name in ("abstract_scale", "detail_scale"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{name}={value} must be 0 or more")
+        if self.abstract_scale == self.detail_scale == 0:
+            raise UsageError("abstract_scale and detail_scale are both 0: for nobody in particular, identity_scale=0")
+        for name in ("identity_window", "landmark_window"):
+            object.__setattr__(self, name, _window(name, getattr(self, name)))
+        if self.level_scales is not None:
+            object.__setattr__(self, "level_scales", tuple(float(scale) for scale in self.level_scales))
+
+    @property
+    def streams(self) -> tuple[float, float]:
+        """Weights of FAM's two streams."""
+        return self.abstract_scale, self.detail_scale
+
+    @property
+    def timed(self) -> bool:
+        """Whether anything depends on the step."""
+        return (self.identity_window, self.landmark_window) != (ALWAYS, ALWAYS)
+
+
+def is_open(window: Window, step: int, steps: int) -> bool:
+    """Whether step ``step`` (from 0) of ``steps`` lies in a window: diffusers' rule for ControlNets."""
+    return not (step / steps < window[0] or (step + 1) / steps > window[1])
+
+
+def _window(name: str, window: Window) -> Window:
+    try:
+        first, last = (float(share) for share in window)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name}={window!r} must be two numbers, for example (0.0, 0.8)") from None
+    if not 0.0 <= first <= last <= 1.0:
+        raise UsageError(f"{name}=({first:g}, {last:g}) must lie between 0 and 1, its start before its end")
+    return first, last
