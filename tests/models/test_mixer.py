@@ -113,6 +113,18 @@ def test_weights_of_streams_are_shares_of_the_attention(
     assert torch.allclose(mixer(f_id, f_clip, streams=(1.0, 2.0)), twice, atol=1e-5)
 
 
+def test_attention_is_torchs(mixer: FacialAttributeMixer) -> None:
+    """The same weights, the same numbers, with and without a bias on the logits."""
+    torch.manual_seed(2)
+    theirs = nn.MultiheadAttention(W, 4, batch_first=True)
+    theirs.load_state_dict(mixer.cross_attention.state_dict())
+    query, memory, bias = torch.randn(B, 2, W), torch.randn(B, T, W), torch.randn(2, T)
+    for mask in (None, bias):
+        expected, _ = theirs(query, memory, memory, attn_mask=mask)
+        got, _ = mixer.cross_attention(query, memory, memory, attn_mask=mask)
+        assert torch.allclose(got, expected, atol=1e-5)
+
+
 def test_save_and_load(mixer: FacialAttributeMixer, face: tuple[torch.Tensor, ...], tmp_path: Path) -> None:
     mixer.save_pretrained(tmp_path)
     again = FacialAttributeMixer.from_pretrained(tmp_path)

@@ -31,10 +31,10 @@ def scene() -> np.ndarray:
     return np.random.default_rng(4).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 
 
-def made(snap: FaceSnap, me: Identity, **options: Any) -> np.ndarray:
+def made(snap: FaceSnap, me: Identity, prompt: str = "a face", **options: Any) -> np.ndarray:
     """One picture (H, W, 3) in [0, 1]."""
     given = {"seed": 1, "output_type": "np", "num_inference_steps": 4, "width": SIDE, "height": SIDE, **options}
-    return np.asarray(snap("a face", me, **given).images[0])
+    return np.asarray(snap(prompt, me, **given).images[0])
 
 
 def test_roads_share_everything_that_is_set_on_the_pipeline(snap: FaceSnap, scene: np.ndarray) -> None:
@@ -72,6 +72,14 @@ def test_identity_and_pose_act_on_every_road(snap: FaceSnap, me: Identity, scene
         for change in ({"pose": Pose(yaw=30)}, {"identity_scale": 0.0}, {"landmark_scale": 0.0}):
             other = made(snap, me, **{"pose": Pose(), "strength": 0.9, **road, **change})
             assert np.abs(plain - other).max() > 1e-4, (road.keys(), change)
+
+
+def test_a_pictures_seed_is_its_own_on_every_road(snap: FaceSnap, me: Identity, scene: np.ndarray) -> None:
+    mask = np.full((SIDE, SIDE), 255, dtype=np.uint8)
+    for road in ({"image": scene}, {"image": scene, "mask_image": mask}):
+        size = {"width": SIDE, "height": SIDE, "num_inference_steps": 4, "output_type": "np"}
+        both = snap(["a face", "a hat"], me, Pose(), seed=1, **road, **size).images
+        assert np.abs(both[1] - made(snap, me, prompt="a hat", pose=Pose(), seed=2, **road)).max() < 1e-3
 
 
 def test_outside_the_mask_every_pixel_stays(snap: FaceSnap, me: Identity, scene: np.ndarray) -> None:

@@ -21,6 +21,29 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.MultiheadAttention):
+    """Torch's multi-head attention, weights and results alike, which calls its output layer as a module.
+
+    Torch's own reads that layer's weights past its ``forward``, where offloading hooks never bring them.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads, batch_first=True)
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **_: object
+    ) -> tuple[Tensor, None]:
+        """(B, n, W) attends to (B, m, W); ``attn_mask`` (n, m) is added to the logits."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        q, k, v = (
+            F.linear(x, w, b).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x, w, b in zip((query, key, value), weights, biases, strict=True)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 
 class FacialAttributeMixer(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -47,13 +70,15 @@ class FacialAttributeMixer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         # Pre-norms. E_c's last hidden states have a few huge channels that would drown the others in clip_proj.
         self.clip_norm = nn.LayerNorm(appearance_dim)
         self.attention_norm = nn.LayerNorm(width)
-        self.cross_attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.cross_attention = Attention(width, heads)
         self.memory_norm = nn.LayerNorm(width)
         self.f_l = nn.Parameter(torch.randn(tokens, width))
         layer = nn.TransformerDecoderLayer(
             width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.decoder = nn.TransformerDecoder(layer, decoder_layers, norm=nn.LayerNorm(width))
+        for each in self.decoder.layers:
+            each.self_attn, each.multihead_attn = Attention(width, heads), Attention(width, heads)
         self.null = nn.Parameter(0.02 * torch.randn(tokens, width))
         # f_id has entries of about 1/sqrt(D), as small as Linear's usual bias: without one, direction alone counts.
         nn.init.zeros_(self.id_proj.bias)
@@ -87,7 +112,7 @@ class FacialAttributeMixer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if streams[0] != streams[1]:
             counts = both.new_tensor([id_tokens.shape[1], clip_tokens.shape[1]], dtype=torch.long)
             bias = both.new_tensor(streams).log().repeat_interleave(counts).expand(query.shape[1], -1)
-        memory, _ = self.cross_attention(query, both, both, need_weights=False, attn_mask=bias)
+        memory, _ = self.cross_attention(query, both, both, attn_mask=bias)
         f_mix = self.decoder(self.f_l.expand(len(f_id), -1, -1), self.memory_norm(memory))
         nobody = self.null_tokens(len(f_id))
         if drop is not None:

@@ -33,11 +33,15 @@ class FaceBinding:
     mixer: FacialAttributeMixer
     num_timesteps: int
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls._stock_call() is not None:
+            cls.__call__ = cls._call_with_signature()  # type: ignore[method-assign]
+
     @classmethod
     def stock_options(cls) -> set[str]:
         """Names of what the stock pipeline's call takes."""
-        stock = next(base for base in cls.__mro__ if not issubclass(base, FaceBinding))
-        return set(inspect.signature(stock.__call__).parameters) - {"self", "kwargs"}
+        return set(inspect.signature(cls._stock_call()).parameters) - {"self", "kwargs"}
 
     @property
     def nets(self) -> list[Any]:
@@ -52,10 +56,10 @@ class FaceBinding:
                 return net
         raise AdapterError("this pipeline has no FFRNet: load it with an adapter")
 
-    def __call__(
+    def call_with_faces(
         self,
-        prompt: str | Sequence[str] | None = None,
         *,
+        prompt: str | Sequence[str] | None = None,
         face_tokens: Tensor | None = None,
         null_tokens: Tensor | None = None,
         faces: Sequence[FaceInPicture] = (),
@@ -90,13 +94,40 @@ class FaceBinding:
                 options["callback_on_step_end_tensor_inputs"] = callback_on_step_end.tensor_inputs
             callback_on_step_end = clock.tick
         with self.ffrnet.attend_to_all(faces, num_images_per_prompt, controls, clock.step):
-            call: Any = super().__call__  # type: ignore[misc]
-            return call(
+            return self._stock_call()(
+                self,
                 prompt=prompt,
                 num_images_per_prompt=num_images_per_prompt,
                 callback_on_step_end=callback_on_step_end,
                 **options,
             )
+
+    @classmethod
+    def _stock_call(cls) -> Any:
+        """``__call__`` of the stock pipeline behind this class; None for a class without one."""
+        stock = (base.__dict__.get("__call__") for base in cls.__mro__ if not issubclass(base, FaceBinding))
+        return next(filter(None, stock), None)
+
+    @classmethod
+    def _call_with_signature(cls) -> Callable[..., Any]:
+        """``__call__``: :meth:`call_with_faces` under the stock call's names and order, plus our own by name.
+
+        Who inspects a pipeline (diffusers' tests, interfaces, completion) sees what it takes.
+        """
+        stock = inspect.signature(cls._stock_call())
+        ours = inspect.signature(FaceBinding.call_with_faces).parameters.values()
+        named = [p for p in stock.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        added = [p for p in ours if p.kind is p.KEYWORD_ONLY and p.name not in stock.parameters]
+        merged = inspect.Signature([*named, *added])
+
+        def __call__(self: FaceBinding, *args: Any, **kwargs: Any) -> Any:
+            given = merged.bind(self, *args, **kwargs).arguments
+            given.pop("self")
+            return self.call_with_faces(**given)
+
+        __call__.__signature__ = merged  # type: ignore[attr-defined]
+        __call__.__doc__ = FaceBinding.call_with_faces.__doc__
+        return __call__
 
 
 class _Clock:

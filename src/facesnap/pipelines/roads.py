@@ -14,6 +14,7 @@ from facesnap.core.errors import UsageError
 from facesnap.core.images import load_image
 from facesnap.landmarks.layout import GROUPS
 from facesnap.pipelines.binding import FaceBinding
+from facesnap.pipelines.conditions import as_control
 from facesnap.pipelines.sd import FaceSnapImg2ImgPipeline, FaceSnapInpaintPipeline, FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLImg2ImgPipeline, FaceSnapXLInpaintPipeline, FaceSnapXLPipeline
 
@@ -51,9 +52,13 @@ class Source:
     mask: np.ndarray | None
     strength: float
 
-    def options(self, control: Any) -> dict[str, Any]:
-        """Arguments of diffusers' call that text-to-image doesn't have."""
-        given = {"image": _tensor(self.image), "control_image": control, "strength": self.strength}
+    def options(self, control: Any, pictures: int) -> dict[str, Any]:
+        """Arguments of diffusers' call that text-to-image doesn't have.
+
+        The image is given once per picture: its latents are drawn, and so each picture's depend on its own seed alone.
+        """
+        image = as_control(self.image).expand(pictures, -1, -1, -1)
+        given = {"image": image, "control_image": control, "strength": self.strength}
         return given if self.mask is None else {**given, "mask_image": torch.from_numpy(self.mask)[None, None].round()}
 
     def keep_rest(self, images: Any) -> Any:
@@ -141,14 +146,9 @@ def size_like(image: np.ndarray, own: tuple[int, int], factor: int) -> tuple[int
     return next(sides), next(sides)
 
 
-def _tensor(image: np.ndarray) -> torch.Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-
-
 def _rebuilt(pipeline: Any, road: Any) -> Any:
     flags = {}
-    for name in ("requires_safety_checker", "force_zeros_for_empty_prompt"):
+    for name in ("requires_safety_checker", "force_zeros_for_empty_prompt", "requires_aesthetics_score"):
         if name in pipeline.config:
             flags[name] = pipeline.config[name]
     if "force_zeros_for_empty_prompt" in flags:

@@ -66,7 +66,7 @@ def sample(pipeline: Any, job: Job) -> Any:
     alone = len(job.conditions) == 1
     images = pipeline(
         **_texts(pipeline, job),
-        **({"image": control} if job.source is None else job.source.options(control)),
+        **({"image": control} if job.source is None else job.source.options(control, len(job.seeds))),
         faces=[each.face(len(job.prompts), alone) for each in job.conditions],
         controls=job.controls,
         controlnet_conditioning_scale=scale,

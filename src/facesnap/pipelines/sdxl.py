@@ -36,12 +36,15 @@ class _SDXLBinding(FaceBinding):
         add_watermarker: bool | None = None,
         feature_extractor: Any = None,
         image_encoder: Any = None,
+        requires_aesthetics_score: bool = False,
     ) -> None:
-        components = {"vae": vae, "text_encoder": text_encoder, "text_encoder_2": text_encoder_2}
+        components: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "text_encoder_2": text_encoder_2}
         components |= {"tokenizer": tokenizer, "tokenizer_2": tokenizer_2, "unet": unet, "controlnet": controlnet}
         components |= {"scheduler": scheduler, "feature_extractor": feature_extractor, "image_encoder": image_encoder}
+        if not isinstance(self, StableDiffusionXLControlNetPipeline):
+            components |= {"requires_aesthetics_score": requires_aesthetics_score}
         super().__init__(  # by name: the stock constructors don't agree on an order
-            **components,  # type: ignore[call-arg]
+            **components,
             force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
             add_watermarker=add_watermarker,
         )
