@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from facesnap.models.ffrnet import FFRNet
     from facesnap.models.mixer import FacialAttributeMixer
     from facesnap.pipelines.facade import FaceSnap
+    from facesnap.pipelines.small_faces import SmallFaces
+    from facesnap.pipelines.subjects import Subject
 
 __version__ = "0.1.0"
 
@@ -27,6 +29,8 @@ __all__ = [
     "Identity",
     "LandmarkPredictor",
     "Pose",
+    "SmallFaces",
+    "Subject",
     "__version__",
 ]
 
@@ -38,6 +42,8 @@ _HOMES = {
     "Identity": "facesnap.core.identity",
     "LandmarkPredictor": "facesnap.landmarks.predict",
     "Pose": "facesnap.core.pose",
+    "SmallFaces": "facesnap.pipelines.small_faces",
+    "Subject": "facesnap.pipelines.subjects",
 }
 
 

@@ -140,3 +140,27 @@ def test_foreign_and_missing_tensors(tmp_path):
 def test_damaged_metadata(tmp_path, change):
     save_file(tensors(), tmp_path / "me", metadata(**change))
     check_refusal(tmp_path / "me", "damaged")
+
+
+def test_between_two_people():
+    first, second = identity(0), identity(1, photos=4)
+    assert np.allclose(Identity.blend(first, second, 0.0).appearance, first.appearance, atol=1e-6)
+    assert np.allclose(Identity.blend(first, second, 1.0).face_embedding, second.face_embedding, atol=1e-6)
+    middle = Identity.blend(first, second)
+    assert np.allclose(middle.shape, (first.shape + second.shape) / 2, atol=1e-6), "photos don't count here"
+    assert np.linalg.norm(middle.face_embedding) == pytest.approx(1.0, abs=1e-6)
+    assert middle.face_embedding @ first.face_embedding == pytest.approx(
+        middle.face_embedding @ second.face_embedding, abs=1e-6
+    )
+    with pytest.raises(UsageError, match="share=2"):
+        Identity.blend(first, second, 2.0)
+    with pytest.raises(EncoderMismatchError):
+        Identity.blend(first, identity(1, encoders={**ENCODERS, "face": "else@0123456789ab"}))
+
+
+def test_a_fingerprint_tells_identities_apart(tmp_path):
+    me = identity()
+    me.save(tmp_path / "me.identity.safetensors")
+    assert Identity.load(tmp_path / "me.identity.safetensors").fingerprint == me.fingerprint
+    assert identity(1).fingerprint != me.fingerprint
+    assert len(me.fingerprint) == 12

@@ -29,7 +29,7 @@ from facesnap.core.pose import Pose
 from facesnap.core.types import Camera
 from facesnap.models.controls import FaceControls
 from facesnap.pipelines import conditions
-from facesnap.pipelines.facade import FaceSnap, identity_hash
+from facesnap.pipelines.facade import FaceSnap
 from facesnap.pipelines.prompts import words_beyond
 
 
@@ -204,7 +204,7 @@ def test_identity_file_gives_the_same_picture(snap: FaceSnap, me: Identity, tmp_
     me.save(tmp_path / "me.identity.safetensors")
     again = Identity.load(tmp_path / "me.identity.safetensors")
     assert np.array_equal(pixels(snap, me, pose=Pose()), pixels(snap, again, pose=Pose()))
-    assert identity_hash(me) == identity_hash(again)
+    assert me.fingerprint == again.fingerprint
 
 
 def test_identity_of_other_encoders_is_refused(snap: FaceSnap, me: Identity) -> None:
@@ -268,7 +268,7 @@ def test_files_are_identical_and_tell_their_settings(snap: FaceSnap, me: Identit
     assert told["pose"]["yaw"] == 10
     assert told["pose"]["expression"]["mouthSmile_L"] == pytest.approx(0.4)
     assert set(told["models"]) == {"base", "ffrnet", "mixer"}
-    assert told["identity"] == identity_hash(me)
+    assert told["identity"] == me.fingerprint
     assert {"num_inference_steps", "guidance_scale", "width", "height", "identity_scale", "scheduler"} <= set(told)
 
 

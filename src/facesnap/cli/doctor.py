@@ -20,6 +20,7 @@ LIBRARIES: Final = (
 #: Extra -> the modules that it brings, and what it is for.
 EXTRAS: Final = {
     "onnx": (("onnxruntime",), "other face encoders, as ONNX files"),
+    "lora": (("accelerate", "peft"), "LoRAs on the base, FaceID adapters, offloading to the CPU"),
     "train": (("pydantic", "webdataset"), "training mini"),
     "world": (("moderngl", "webdataset", "matplotlib"), "rendering the portrait world, for training and evaluation"),
 }

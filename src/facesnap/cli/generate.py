@@ -11,6 +11,8 @@ from facesnap.cli import console, options
 from facesnap.core.errors import UsageError
 
 _SAMPLING = "Sampling"
+_START = "From a picture"
+_FACE = "How the face acts"
 
 
 def generate(
@@ -55,18 +57,51 @@ def generate(
         int | None, typer.Option("--width", min=64, rich_help_panel=_SAMPLING, help="Pixels; default: the model's own.")
     ] = None,
     height: Annotated[int | None, typer.Option("--height", min=64, rich_help_panel=_SAMPLING, help="Pixels.")] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", rich_help_panel=_START, help="A picture to start from; its face drives, in its place."),
+    ] = None,
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            "--mask", metavar="PICTURE|face|background", rich_help_panel=_START, help="What of it is made anew: white."
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option("--strength", rich_help_panel=_START, help="How much of it is lost to noise: 0.8; masked 1."),
+    ] = None,
+    small_faces: Annotated[
+        bool,
+        typer.Option("--small-faces", rich_help_panel=_SAMPLING, help="Make small faces anew, afterwards."),
+    ] = False,
+    long_prompts: Annotated[
+        bool, typer.Option("--long-prompts", rich_help_panel=_SAMPLING, help="Encode longer prompts in pieces.")
+    ] = False,
     identity_scale: Annotated[
-        float, typer.Option("--identity-scale", min=0, max=2, rich_help_panel=_SAMPLING, help="Weight of the person.")
+        float, typer.Option("--identity-scale", min=0, max=2, rich_help_panel=_FACE, help="Weight of the person.")
     ] = 1.0,
     landmark_scale: Annotated[
         float,
         typer.Option(
-            "--landmark-scale",
-            min=0,
-            max=2,
-            rich_help_panel=_SAMPLING,
-            help="Weight of FFRNet: map and person together.",
+            "--landmark-scale", min=0, max=2, rich_help_panel=_FACE, help="Weight of FFRNet: map and person together."
         ),
+    ] = 1.0,
+    identity_window: Annotated[
+        str | None,
+        typer.Option(
+            "--identity-window", metavar="A,B", rich_help_panel=_FACE, help="The person acts from A to B of the steps."
+        ),
+    ] = None,
+    landmark_window: Annotated[
+        str | None,
+        typer.Option("--landmark-window", metavar="A,B", rich_help_panel=_FACE, help="The same for the landmarks."),
+    ] = None,
+    abstract_scale: Annotated[
+        float, typer.Option("--abstract-scale", min=0, rich_help_panel=_FACE, help="Weight of f_id in the mixer.")
+    ] = 1.0,
+    detail_scale: Annotated[
+        float, typer.Option("--detail-scale", min=0, rich_help_panel=_FACE, help="Weight of f_clip in the mixer.")
     ] = 1.0,
     carry: options.Carry = "hair,beard",
     device: options.Device = "auto",
@@ -80,12 +115,18 @@ def generate(
         raise UsageError("--face chooses a face on a photo: it goes with --reference")
     if not prompt.strip():
         raise UsageError("the prompt is empty: say what the portrait shows")
+    windows: dict[str, Any] = {
+        name: pair
+        for name, words in (("identity_window", identity_window), ("landmark_window", landmark_window))
+        if (pair := options.parse_pair("--" + name.replace("_", "-"), words)) is not None
+    }
     carried = options.parse_carry(carry)
     options.check_model(base, adapter)
     spelled: dict[str, Any] = {"yaw": yaw, "pitch": pitch, "roll": roll, "expression": expression, "gaze": gaze}
     pose = options.parse_pose(pose_from, **spelled, face_scale=face_scale, face_centre=face_centre)
     driver = None if pose else pose_from
-    options.check_photos(*(reference or []), driver)
+    mask_image = Path(mask) if mask and mask not in ("face", "background") else mask
+    options.check_photos(*(reference or []), driver, image, mask_image if isinstance(mask_image, Path) else None)
     console.check_folder(output)
     from facesnap.core.identity import Identity
 
@@ -114,8 +155,16 @@ def generate(
             num_images_per_prompt=count,
             width=width,
             height=height,
+            image=image,
+            mask_image=mask_image,
+            strength=strength,
+            small_faces=small_faces,
+            long_prompts=long_prompts,
             identity_scale=identity_scale,
             landmark_scale=landmark_scale,
+            abstract_scale=abstract_scale,
+            detail_scale=detail_scale,
+            **windows,
             carry=carried,
             callback_on_step_end=after_step,
         )

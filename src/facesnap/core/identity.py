@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -80,23 +81,34 @@ class Identity:
         """
         if not identities:
             raise UsageError("at least one identity is needed for a mean")
-        first = identities[0]
-        for other in identities[1:]:
-            other.check(first.encoders)
-            first.check(other.encoders)
-        weights = np.array([identity.photos for identity in identities], dtype=np.float32)
+        _check_together(identities)
+        photos = [identity.photos for identity in identities]
+        mean = {name: _average(identities, name, photos) for name in TENSORS}
+        embedding = _unit(mean["face_embedding"])
+        return Identity(embedding, mean["appearance"], mean["shape"], identities[0].encoders, sum(photos))
 
-        def average(name: str) -> np.ndarray:
-            arrays = [getattr(identity, name) for identity in identities]
-            if len({array.shape for array in arrays}) > 1:
-                raise InputError(f"these identities differ in the size of their {name}")
-            return np.average(np.stack(arrays), axis=0, weights=weights)
+    @staticmethod
+    def blend(first: Identity, second: Identity, share: float = 0.5) -> Identity:
+        """Someone between two people: 0 is the first, 1 the second.
 
-        embedding = average("face_embedding")
-        length = float(np.linalg.norm(embedding))
-        if length < 1e-3:
-            raise InputError("these photos have nothing in common: are they of one person?")
-        return Identity(embedding / length, average("appearance"), average("shape"), first.encoders, int(weights.sum()))
+        Raises:
+            UsageError: ``share`` is not from 0 to 1.
+            EncoderMismatchError: they were made with different encoders; names both.
+        """
+        if not 0.0 <= share <= 1.0:
+            raise UsageError(f"share={share:g} must be from 0 to 1")
+        pair = [first, second]
+        _check_together(pair)
+        mixed = {name: _average(pair, name, [1.0 - share, share]) for name in TENSORS}
+        return Identity(_unit(mixed["face_embedding"]), mixed["appearance"], mixed["shape"], first.encoders)
+
+    @property
+    def fingerprint(self) -> str:
+        """First 12 hex digits of a SHA-256 over the arrays: two identities with the same one are the same."""
+        total = hashlib.sha256()
+        for name in TENSORS:
+            total.update(np.ascontiguousarray(getattr(self, name), dtype="<f4").tobytes())
+        return total.hexdigest()[:12]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``*.identity.safetensors``, atomically.
@@ -133,6 +145,28 @@ class Identity:
             return Identity(**tensors, encoders=encoders, photos=int(metadata["photos"]))
         except (KeyError, ValueError, AttributeError, InputError) as error:
             raise InputError(f"{path} is a damaged identity file: {error}") from error
+
+
+def _check_together(identities: Sequence[Identity]) -> None:
+    """Identities that meet in one were made with the same encoders."""
+    first = identities[0]
+    for other in identities[1:]:
+        other.check(first.encoders)
+        first.check(other.encoders)
+
+
+def _average(identities: Sequence[Identity], name: str, weights: Sequence[float]) -> np.ndarray:
+    arrays = [getattr(identity, name) for identity in identities]
+    if len({array.shape for array in arrays}) > 1:
+        raise InputError(f"these identities differ in the size of their {name}")
+    return np.asarray(np.average(np.stack(arrays), axis=0, weights=np.asarray(weights, dtype=np.float32)))
+
+
+def _unit(embedding: np.ndarray) -> np.ndarray:
+    length = float(np.linalg.norm(embedding))
+    if length < 1e-3:
+        raise InputError("these photos have nothing in common: are they of one person?")
+    return np.asarray(embedding / length)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -39,7 +39,7 @@ class Attention(nn.MultiheadAttention):
         """(B, n, W) attends to (B, m, W); ``attn_mask`` (n, m) is added to the logits."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
-            F.linear(x, w, b).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            F.linear(x, w, b).view(len(x), -1, self.num_heads, self.head_dim).transpose(1, 2)
             for x, w, b in zip((query, key, value), weights, biases, strict=True)
         )
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -354,7 +353,7 @@ class FaceSnap:
             "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
         }
         asked = list(zip(people, poses, job.conditions, strict=True))
-        hashes = [identity_hash(person.identity) for person in people]
+        hashes = [person.identity.fingerprint for person in people]
         return Result(
             images=images,
             landmark_map=drawn,
@@ -420,11 +419,3 @@ class FaceSnap:
             why = "no judge is installed" if self.judge is None else "an identity file holds no judge's vector"
             note = f"{why}, so the encoder that guides the model judged, which flatters"
         return Judgement(self.analyser.detector, self.analyser.fitter, judge, vector, pose, landmarks, note)
-
-
-def identity_hash(identity: Identity) -> str:
-    """First 12 hex digits of a SHA-256 over an identity's arrays."""
-    total = hashlib.sha256()
-    for array in (identity.face_embedding, identity.appearance, identity.shape):
-        total.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-    return total.hexdigest()[:12]

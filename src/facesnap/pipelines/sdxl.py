@@ -38,16 +38,14 @@ class _SDXLBinding(FaceBinding):
         image_encoder: Any = None,
         requires_aesthetics_score: bool = False,
     ) -> None:
-        components: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "text_encoder_2": text_encoder_2}
-        components |= {"tokenizer": tokenizer, "tokenizer_2": tokenizer_2, "unet": unet, "controlnet": controlnet}
-        components |= {"scheduler": scheduler, "feature_extractor": feature_extractor, "image_encoder": image_encoder}
+        # By name: the stock constructors don't agree on an order.
+        given: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "text_encoder_2": text_encoder_2}
+        given |= {"tokenizer": tokenizer, "tokenizer_2": tokenizer_2, "unet": unet, "controlnet": controlnet}
+        given |= {"scheduler": scheduler, "feature_extractor": feature_extractor, "image_encoder": image_encoder}
+        given |= {"force_zeros_for_empty_prompt": force_zeros_for_empty_prompt, "add_watermarker": add_watermarker}
         if not isinstance(self, StableDiffusionXLControlNetPipeline):
-            components |= {"requires_aesthetics_score": requires_aesthetics_score}
-        super().__init__(  # by name: the stock constructors don't agree on an order
-            **components,
-            force_zeros_for_empty_prompt=force_zeros_for_empty_prompt,
-            add_watermarker=add_watermarker,
-        )
+            given |= {"requires_aesthetics_score": requires_aesthetics_score}
+        super().__init__(**given)
         self.register_modules(mixer=mixer)  # type: ignore[attr-defined]
 
 
