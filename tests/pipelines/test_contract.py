@@ -19,6 +19,7 @@ from tests.models import tiny
 from facesnap.core.pose import Pose
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
+from facesnap.pipelines.binding import stock_options
 from facesnap.pipelines.facade import FaceSnap
 from facesnap.pipelines.roads import ROADS
 
@@ -68,10 +69,10 @@ def inputs(pipe: Any, seed: int = 0, **changes: Any) -> dict[str, Any]:
         "output_type": "np",
         "generator": noise,
     }
-    if "strength" in pipe.stock_options():
+    if "strength" in stock_options(pipe):
         given |= {"control_image": control, "strength": 0.99, "num_inference_steps": 3}
         given["image"] = torch.rand(1, 3, tiny.SIZE, tiny.SIZE, generator=torch.Generator().manual_seed(8))
-    if "mask_image" in pipe.stock_options():
+    if "mask_image" in stock_options(pipe):
         given["mask_image"] = torch.ones(1, 1, tiny.SIZE, tiny.SIZE)
     return {**given, **changes}
 
@@ -169,7 +170,7 @@ def test_callbacks_see_and_change_every_tensor(pipe: Any) -> None:
     ).images
     assert seen
     assert all(each == set(names) for each in seen)
-    if "mask_image" not in pipe.stock_options():
+    if "mask_image" not in stock_options(pipe):
         assert not out.abs().max()
 
 

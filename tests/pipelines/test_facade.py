@@ -28,7 +28,7 @@ from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
 from facesnap.core.types import Camera
 from facesnap.models.controls import FaceControls
-from facesnap.pipelines import conditions
+from facesnap.pipelines import adapters
 from facesnap.pipelines.facade import FaceSnap
 from facesnap.pipelines.prompts import words_beyond
 
@@ -96,7 +96,7 @@ def test_every_part_of_the_method_is_used(snap: FaceSnap, me: Identity, monkeypa
         assert np.abs(pixels(snap, me, pose=Pose()) - before).max() > 1e-5
         layer.weight.data.copy_(kept)
     assert np.array_equal(pixels(snap, me, pose=Pose()), before)
-    monkeypatch.setattr(conditions, "draw_landmarks", lambda points, size: np.zeros((size[1], size[0], 3), np.uint8))
+    monkeypatch.setattr(adapters, "draw_landmarks", lambda points, size: np.zeros((size[1], size[0], 3), np.uint8))
     assert np.abs(pixels(snap, me, pose=Pose()) - before).max() > 1e-5
 
 

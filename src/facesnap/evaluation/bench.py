@@ -89,13 +89,13 @@ def assemble(device: str = "auto") -> Bench:
     snap = FaceSnap.from_pretrained("mini", device=device, dtype="float32")
     snap.pipeline.set_progress_bar_config(disable=True)
     base = stock_pipeline(mini_folder() / "base", device)
-    defaults = {**DEFAULTS, **snap.config.defaults}
+    defaults = {**DEFAULTS, **snap.adapter.defaults}
     return Bench(
         snap=snap,
         predictor=snap.predictor,
         methods=(FaceSnapMethod(snap), BaseMethod(base, **settings_for_base(defaults))),
         observer=Observer(snap.analyser.detector, snap.analyser.fitter, face_judge, clip_judge, attribute_judge),
-        encoders=snap.config.encoders,
+        encoders=snap.analyser.encoders,
         weights={info.name: f"{info.name}@{sha256_12(info.path)}" for info in WEIGHTS if info.present},
         device=device,
         size=snap.size()[0],

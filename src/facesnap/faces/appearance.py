@@ -15,6 +15,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from facesnap.core.errors import AdapterError
 from facesnap.core.weights import read_config, read_json, sha256_12, write_json
+from facesnap.faces.align import CROP_SIZE
 from facesnap.faces.batches import encode_crops
 
 PREPROCESSOR_NAME: Final = "preprocessor_config.json"
@@ -33,6 +34,8 @@ class AppearanceEncoder:
     Attributes:
         identifier: ``name@`` and the first 12 hex digits of the weights' SHA-256.
         shape: (T, C) of the tokens of one crop.
+        zoom: how much of the surroundings its crop shows, see :func:`facesnap.faces.align.align`.
+        crop_size: side of its crop in pixels.
     """
 
     def __init__(
@@ -42,7 +45,11 @@ class AppearanceEncoder:
         mean: Sequence[float] = CLIP_MEAN,
         std: Sequence[float] = CLIP_STD,
         device: str | torch.device = "cpu",
+        layer: int = -1,
+        zoom: float = ZOOM,
+        crop_size: int = CROP_SIZE,
     ) -> None:
+        self.zoom, self.crop_size, self._layer = zoom, crop_size, layer
         self.model = cast(Any, model)  # transformers' methods carry no types
         self.model.eval().requires_grad_(False).to(device=device, dtype=torch.float32)
         self.identifier = identifier
@@ -54,8 +61,22 @@ class AppearanceEncoder:
         self.shape = ((self.size // int(config.patch_size)) ** 2 + 1, int(config.hidden_size))
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> AppearanceEncoder:
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        device: str | torch.device = "cpu",
+        layer: int = -1,
+        zoom: float = ZOOM,
+        crop_size: int = CROP_SIZE,
+    ) -> AppearanceEncoder:
         """Load a stock transformers folder: config, ``model.safetensors``, ``preprocessor_config.json``.
+
+        Args:
+            folder: of the model.
+            device: where it computes.
+            layer: whose hidden states are its tokens; -1 is the last.
+            zoom: of its crop.
+            crop_size: of the same, in pixels.
 
         Raises:
             AdapterError: the folder is missing, or holds no such model.
@@ -69,7 +90,9 @@ class AppearanceEncoder:
             raise AdapterError(f"no CLIP image encoder in {folder}: {' '.join(str(error).split())[:200]}") from error
         stored = read_json(folder / PREPROCESSOR_NAME) if (folder / PREPROCESSOR_NAME).is_file() else {}
         mean, std = stored.get("image_mean", CLIP_MEAN), stored.get("image_std", CLIP_STD)
-        return cls(model, identifier, mean, std, device)
+        return cls(
+            model, identifier if layer == -1 else f"{identifier}[{layer}]", mean, std, device, layer, zoom, crop_size
+        )
 
     def prepare(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) RGB in [0, 1] -> (B, 3, size, size) as CLIP wants it: resized, mean 0, deviation 1."""
@@ -78,17 +101,26 @@ class AppearanceEncoder:
         return (images - self._mean.to(images)) / self._std.to(images)
 
     def tokens(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) RGB in [0, 1] -> (B, T, C) last hidden states."""
-        states: torch.Tensor = self.model(pixel_values=self.prepare(images)).last_hidden_state
-        return states
+        """(B, 3, H, W) RGB in [0, 1] -> (B, T, C) hidden states."""
+        return self._states(self.prepare(images))
 
     def encode(self, crops: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """(B, 112, 112, 3) RGB uint8 crops (aligned, with margin: :data:`ZOOM`) -> (B, T, C) float32.
+        """(B, S, S, 3) RGB uint8 crops, aligned with this encoder's zoom and size S -> (B, T, C) float32.
 
         Raises:
             InputError: crops of another shape or type.
         """
-        return encode_crops(self.tokens, crops, self.device, self.shape)
+        return encode_crops(self.tokens, crops, self.device, self.shape, self.crop_size)
+
+    @torch.no_grad()
+    def empty(self) -> np.ndarray:
+        """(1, T, C) float32: its tokens of nothing, a picture of zeros after normalisation."""
+        return self._states(torch.zeros(1, 3, self.size, self.size, device=self.device)).cpu().numpy()
+
+    def _states(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        made = self.model(pixel_values=pixel_values, output_hidden_states=self._layer != -1)
+        states: torch.Tensor = made.last_hidden_state if self._layer == -1 else made.hidden_states[self._layer]
+        return states
 
 
 def save_preprocessor(folder: str | os.PathLike[str], size: int) -> None:

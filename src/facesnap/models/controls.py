@@ -21,7 +21,7 @@ class FaceControls:
     Attributes:
         identity_scale: 0 is nobody in particular, 1 the person; between and beyond, on the line through both.
         identity_guidance: share of the guidance that acts on the face, too: with 1 the unguided half sees nobody, with
-            0 it sees the person, so that guidance acts on the prompt alone.
+            0 it sees the person, so that guidance acts on the prompt alone. None takes the adapter's own share.
         identity_window: shares of the steps between which the person acts, as diffusers' ``control_guidance_start`` and
             ``control_guidance_end``; nobody does before and after.
         abstract_scale: weight of the Facial Attribute Mixer's first stream, ``f_id``, against the other.
@@ -38,8 +38,7 @@ class FaceControls:
     """
 
     identity_scale: float = 1.0
-    #: In full, skin gets too dark or too pale and glasses stay away; not at all, likeness falls (docs/LOG.md).
-    identity_guidance: float = 0.5
+    identity_guidance: float | None = None
     identity_window: Window = ALWAYS
     abstract_scale: float = 1.0
     detail_scale: float = 1.0
@@ -48,7 +47,7 @@ class FaceControls:
     level_scales: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.identity_guidance <= 1.0:
+        if self.identity_guidance is not None and not 0.0 <= self.identity_guidance <= 1.0:
             raise UsageError(f"identity_guidance={self.identity_guidance} must be from 0 to 1")
         for name in ("abstract_scale", "detail_scale"):
             value = getattr(self, name)

@@ -38,11 +38,6 @@ class FaceBinding:
         if cls._stock_call() is not None:
             cls.__call__ = cls._call_with_signature()  # type: ignore[method-assign]
 
-    @classmethod
-    def stock_options(cls) -> set[str]:
-        """Names of what the stock pipeline's call takes."""
-        return set(inspect.signature(cls._stock_call()).parameters) - {"self", "kwargs"}
-
     @property
     def nets(self) -> list[Any]:
         """The pipeline's ControlNets in their order; one of them is the FFRNet."""
@@ -144,6 +139,13 @@ class _Clock:
         """At the end of a step."""
         self.index = step + 1
         return {} if self.callback is None else dict(self.callback(pipeline, step, timestep, tensors) or {})
+
+
+def stock_options(pipeline: Any) -> set[str]:
+    """Names of what the call of a stock pipeline takes, be it ours around it or itself."""
+    kind = type(pipeline)
+    call = kind._stock_call() if issubclass(kind, FaceBinding) else kind.__call__
+    return set(inspect.signature(call).parameters) - {"self", "kwargs"}
 
 
 def execution_device(pipeline: Any) -> torch.device:

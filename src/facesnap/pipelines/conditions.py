@@ -23,24 +23,23 @@ from facesnap.core.images import load_image
 from facesnap.core.pose import Pose
 from facesnap.core.types import Face
 from facesnap.core.weights import mini_folder
-from facesnap.faces.align import align
-from facesnap.faces.appearance import ZOOM, AppearanceEncoder
+from facesnap.faces.align import CROP_SIZE, align
+from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.detect import FaceDetector, FaceRefiner, HaarDetector, pick_face
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.faces.looks import LooksReader
-from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.fit import FaceFitter, FittedFace
 from facesnap.landmarks.layout import five_points
 from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.controls import FaceControls
 from facesnap.models.held import FaceInPicture
-from facesnap.models.mixer import FacialAttributeMixer
 from facesnap.pipelines.quiet import quiet
 from facesnap.pipelines.subjects import Subject
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
+    from facesnap.pipelines.adapters import FaceAdapter
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,9 @@ class Reading:
     face: Face
     fitted: FittedFace
 
-    def crop(self, zoom: float = 1.0) -> np.ndarray:
-        """The aligned crop (112, 112, 3) uint8; zoom 1 for recognisers, :data:`ZOOM` for E_c."""
-        return align(self.image, self.face.points5, zoom=zoom)
+    def crop(self, zoom: float = 1.0, size: int = CROP_SIZE) -> np.ndarray:
+        """The aligned crop (size, size, 3) uint8; zoom and size 1 and 112 for recognisers, E_c says its own."""
+        return align(self.image, self.face.points5, size, zoom)
 
 
 class Analyser:
@@ -78,22 +77,31 @@ class Analyser:
         }
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path = "mini", device: str | torch.device = "cpu") -> Analyser:
+    def from_pretrained(
+        cls,
+        folder: str | Path = "mini",
+        device: str | torch.device = "cpu",
+        face_encoder: FaceRecogniser | None = None,
+        appearance_encoder: AppearanceEncoder | None = None,
+    ) -> Analyser:
         """Load the embedded encoders (``"mini"``), or those of a folder that is laid out like them.
+
+        An adapter that was trained on other encoders brings them: ``face_encoder``, ``appearance_encoder``.
 
         Raises:
             AdapterError: some are missing or damaged.
         """
         root = mini_folder() if str(folder) == "mini" else Path(folder)
         fitter = FaceFitter.from_pretrained(root / "landmarks")
+        own = appearance_encoder is None
         with quiet():
-            appearance_encoder = AppearanceEncoder.from_pretrained(root / "image_encoder", device)
+            sees = appearance_encoder or AppearanceEncoder.from_pretrained(root / "image_encoder", device)
         return cls(
             HaarDetector(refine_with(fitter)),
             fitter,
-            FaceEncoder.from_pretrained(root / "face_encoder", device),
-            appearance_encoder,
-            LooksReader.from_pretrained(root / "looks") if (root / "looks").is_dir() else None,
+            face_encoder or FaceEncoder.from_pretrained(root / "face_encoder", device),
+            sees,
+            LooksReader.from_pretrained(root / "looks") if own and (root / "looks").is_dir() else None,
         )
 
     def read(self, photo: ImageSource, face: int | None = None) -> Reading:
@@ -103,7 +111,8 @@ class Analyser:
     def identity(self, readings: Sequence[Reading]) -> Identity:
         """One identity from faces of one person: the paper's f_id, f_clip and shape, each averaged."""
         f_id = self.face_encoder.encode([reading.crop() for reading in readings])
-        f_clip = self.appearance_encoder.encode([reading.crop(ZOOM) for reading in readings])
+        sees = self.appearance_encoder
+        f_clip = sees.encode([reading.crop(sees.zoom, sees.crop_size) for reading in readings])
         parts = zip(f_id, f_clip, readings, strict=True)
         return Identity.mean([Identity(who, looks, r.fitted.shape, self.encoders) for who, looks, r in parts])
 
@@ -135,12 +144,11 @@ class Conditions:
     region: np.ndarray | None = None
 
     @staticmethod
-    @torch.no_grad()
     def of(
         subject: Subject,
         pose: Pose,
         size: tuple[int, int],
-        mixer: FacialAttributeMixer,
+        adapter: FaceAdapter,
         predictor: LandmarkPredictor,
         controls: FaceControls | None = None,
         device: torch.device | None = None,
@@ -151,21 +159,17 @@ class Conditions:
             subject: whose, and where.
             pose: of the portrait, framed in the subject's box.
             size: (width, height) of the portrait.
-            mixer: FAM.
+            adapter: makes the tokens and draws the map.
             predictor: the Landmark Predictor.
             controls: strengths of identity and guidance.
-            device: where the mixer computes; None is where it lies.
+            device: where the pipeline computes; None is the CPU.
         """
-        controls, identity = controls or FaceControls(), subject.identity
-        place = {"device": device or mixer.device, "dtype": mixer.dtype}
-        f_id, f_clip = (torch.from_numpy(a)[None].to(**place) for a in (identity.face_embedding, identity.appearance))
-        tokens = mixer(f_id, f_clip, scale=controls.identity_scale, streams=controls.streams)
-        nobody = mixer(f_id, f_clip, scale=0.0)
-        unguided = nobody + (1.0 - controls.identity_guidance) * (tokens - nobody)
+        place = device or torch.device("cpu")
+        made = adapter.tokens(subject.identity, controls or FaceControls(), place)
         left, top, right, bottom = subject.box(size)
-        landmarks = predictor.predict(identity.shape, pose, (right - left, bottom - top)) + [left, top]
-        drawn = draw_landmarks(landmarks, size)
-        return Conditions(tokens, unguided, nobody, landmarks, drawn, subject.region_mask(size))
+        landmarks = predictor.predict(subject.identity.shape, pose, (right - left, bottom - top)) + [left, top]
+        drawn, region = adapter.draw(landmarks, size), subject.region_mask(size)
+        return Conditions(made.tokens, made.null_tokens, made.nobody, landmarks, drawn, region)
 
     def face(self, prompts: int, alone: bool = True) -> FaceInPicture:
         """The same for FFRNet, a row per prompt; one who isn't ``alone`` has a map of their own."""

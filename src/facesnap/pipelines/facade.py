@@ -20,8 +20,9 @@ from facesnap.core.pose import Pose
 from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.models.checkpoint import AdapterConfig, load_adapter
+from facesnap.models.checkpoint import load_adapter
 from facesnap.models.controls import FaceControls
+from facesnap.pipelines.adapters import FaceAdapter, MixerAdapter, guidance_of
 from facesnap.pipelines.attach import attach, beside, load_controlnets
 from facesnap.pipelines.binding import execution_device
 from facesnap.pipelines.conditions import Analyser, Conditions, as_list
@@ -31,8 +32,6 @@ from facesnap.pipelines.request import check_options, check_prompts, seeds_of, t
 from facesnap.pipelines.result import Judgement, Result
 from facesnap.pipelines.roads import NAMED_MASKS, Source, check_source, size_like, source_image, take_mask, take_road
 from facesnap.pipelines.sampling import Job, sample, second_pass
-from facesnap.pipelines.sd import FaceSnapPipeline
-from facesnap.pipelines.sdxl import FaceSnapXLPipeline
 from facesnap.pipelines.small_faces import SmallFaces
 from facesnap.pipelines.subjects import Subject, everyone
 
@@ -68,19 +67,15 @@ class FaceSnap:
     Attributes:
         pipeline: the diffusers pipeline; schedulers, LoRAs, offloading and so on are set on it.
         analyser: the frozen encoders.
-        config: what the adapter says of itself.
+        adapter: what makes tokens and a control image of a person.
     """
 
     def __init__(
-        self,
-        pipeline: FaceSnapPipeline | FaceSnapXLPipeline,
-        analyser: Analyser,
-        config: AdapterConfig,
-        sources: Mapping[str, Path] | None = None,
+        self, pipeline: Any, analyser: Analyser, adapter: FaceAdapter, sources: Mapping[str, Path] | None = None
     ) -> None:
         """``sources``: name -> file or folder of the weights, whose hashes go into the pictures' metadata."""
-        config.check_encoders(analyser.encoders)
-        self.pipeline, self.analyser, self.config = pipeline, analyser, config
+        adapter.check_encoders(analyser.encoders, analyser.face_encoder.dim)
+        self.pipeline, self.analyser, self.adapter = pipeline, analyser, adapter
         self._sources = dict(sources or {})
         self._enrolled: WeakKeyDictionary[Identity, Enrolled] = WeakKeyDictionary()
 
@@ -118,7 +113,7 @@ class FaceSnap:
             "ffrnet": folder / "ffrnet",
             "mixer": folder / "mixer",
         }
-        return cls(pipeline.to(where), Analyser.from_pretrained("mini"), config, sources)
+        return cls(pipeline.to(where), Analyser.from_pretrained("mini"), MixerAdapter(pipeline.mixer, config), sources)
 
     @classmethod
     def from_pipe(cls, pipeline: Any, adapter: str | Path | None = None) -> FaceSnap:
@@ -137,7 +132,8 @@ class FaceSnap:
         folder = find_adapter(adapter)
         loaded = load_adapter(folder)
         sources = {"ffrnet": folder / "ffrnet", "mixer": folder / "mixer"}
-        return cls(attach(pipeline, loaded), Analyser.from_pretrained("mini"), loaded.config, sources)
+        own = MixerAdapter(loaded.mixer, loaded.config)
+        return cls(attach(pipeline, loaded), Analyser.from_pretrained("mini"), own, sources)
 
     @property
     def predictor(self) -> LandmarkPredictor:
@@ -207,7 +203,7 @@ class FaceSnap:
         subject.identity.check(self.analyser.encoders)
         asked = self.pose_of(subject.identity, subject.pose)
         place = execution_device(self.pipeline)
-        return Conditions.of(subject, asked, size or self.size(), self.pipeline.mixer, self.predictor, controls, place)
+        return Conditions.of(subject, asked, size or self.size(), self.adapter, self.predictor, controls, place)
 
     def __call__(
         self,
@@ -271,6 +267,8 @@ class FaceSnap:
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         controls, stock = take_controls(options)
+        controls = replace(controls, identity_guidance=guidance_of(self.adapter, controls))
+        self.adapter.check_controls(controls)
         check_source(image, mask_image, strength)
         check_prompts(self.pipeline, prompts, negative_prompt, long_prompts)
         people = everyone(identity, pose)
@@ -289,6 +287,7 @@ class FaceSnap:
             prompts=[self.full_prompt(each, people, carry) for each in prompts],
             negative=negative_prompt or "",
             conditions=conditions,
+            adapter=self.adapter,
             controls=controls,
             seeds=seeds_of(seed, num_images_per_prompt, len(prompts)),
             source=source,
@@ -409,7 +408,7 @@ class FaceSnap:
 
     @property
     def _defaults(self) -> dict[str, Any]:
-        return {**DEFAULTS, **self.config.defaults}
+        return {**DEFAULTS, **self.adapter.defaults}
 
     def _judgement(self, identity: Identity, pose: Pose, landmarks: np.ndarray) -> Judgement:
         known = self._enrolled.get(identity)

@@ -9,7 +9,7 @@ from typing import Any
 
 from facesnap.core.errors import PromptError, UsageError
 from facesnap.models.controls import FaceControls
-from facesnap.pipelines.binding import FaceBinding
+from facesnap.pipelines.binding import stock_options
 from facesnap.pipelines.prompts import check_prompt
 
 #: Stock options that the facade gives by itself, or under another name.
@@ -24,18 +24,18 @@ def take_controls(options: Mapping[str, Any]) -> tuple[FaceControls, dict[str, A
     return FaceControls(**knobs), {name: value for name, value in options.items() if name not in _CONTROLS}
 
 
-def check_options(pipeline: FaceBinding, options: Mapping[str, Any]) -> None:
+def check_options(pipeline: Any, options: Mapping[str, Any]) -> None:
     """Diffusers ignores names that it doesn't know, so that a slip of the pen would go unnoticed.
 
     Raises:
         UsageError: an option that neither FaceSnap nor the pipeline's stock class takes.
     """
-    known = pipeline.stock_options() - _OWN
+    known = stock_options(pipeline) - _OWN
     if unknown := sorted(set(options) - known):
         raise UsageError(f"unknown option {unknown[0]}: use one of {', '.join(sorted(known | _CONTROLS))}")
 
 
-def check_prompts(pipeline: FaceBinding, prompts: Sequence[str], negative: str | None, long_prompts: bool) -> None:
+def check_prompts(pipeline: Any, prompts: Sequence[str], negative: str | None, long_prompts: bool) -> None:
     """PromptError for texts that are empty, or too long and not ``long_prompts``."""
     if not prompts:
         raise PromptError("give at least one prompt")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
 import torch
+from diffusers import (
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    StableDiffusionXLInpaintPipeline,
+    StableDiffusionXLPipeline,
+)
 from PIL import Image
 
 from facesnap.core.errors import UsageError
@@ -25,6 +34,12 @@ if TYPE_CHECKING:
 ROADS: Final[tuple[tuple[type[FaceBinding], ...], ...]] = (
     (FaceSnapPipeline, FaceSnapImg2ImgPipeline, FaceSnapInpaintPipeline),
     (FaceSnapXLPipeline, FaceSnapXLImg2ImgPipeline, FaceSnapXLInpaintPipeline),
+)
+
+#: The same for adapters that have no ControlNet.
+PLAIN_ROADS: Final[tuple[tuple[type, ...], ...]] = (
+    (StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline),
+    (StableDiffusionXLPipeline, StableDiffusionXLImg2ImgPipeline, StableDiffusionXLInpaintPipeline),
 )
 
 #: What a mask may be called instead of being drawn.
@@ -58,7 +73,9 @@ class Source:
         The image is given once per picture: its latents are drawn, and so each picture's depend on its own seed alone.
         """
         image = as_control(self.image).expand(pictures, -1, -1, -1)
-        given = {"image": image, "control_image": control, "strength": self.strength}
+        given = {"image": image, "strength": self.strength}
+        if control is not None:
+            given["control_image"] = control
         return given if self.mask is None else {**given, "mask_image": torch.from_numpy(self.mask)[None, None].round()}
 
     def keep_rest(self, images: Any) -> Any:
@@ -79,7 +96,7 @@ class Source:
 def take_road(pipeline: Any, source: Source | None) -> Any:
     """The pipeline for a call: the same components (base, adapter, LoRAs, scheduler ...) on the road it needs."""
     wanted = 0 if source is None else 1 if source.mask is None else 2
-    for family in ROADS:
+    for family in (*ROADS, *PLAIN_ROADS):
         if type(pipeline) in family:
             return pipeline if type(pipeline) is family[wanted] else _rebuilt(pipeline, family[wanted])
     raise UsageError(f"{type(pipeline).__name__} is not a pipeline of FaceSnap's")
@@ -146,13 +163,16 @@ def size_like(image: np.ndarray, own: tuple[int, int], factor: int) -> tuple[int
     return next(sides), next(sides)
 
 
+#: Settings of a pipeline's constructor that are no components.
+_FLAGS: Final = ("requires_safety_checker", "force_zeros_for_empty_prompt", "requires_aesthetics_score")
+
+
 def _rebuilt(pipeline: Any, road: Any) -> Any:
-    flags = {}
-    for name in ("requires_safety_checker", "force_zeros_for_empty_prompt", "requires_aesthetics_score"):
-        if name in pipeline.config:
-            flags[name] = pipeline.config[name]
-    if "force_zeros_for_empty_prompt" in flags:
+    flags = {name: pipeline.config[name] for name in _FLAGS if name in pipeline.config}
+    if hasattr(pipeline, "watermark"):
         flags["add_watermarker"] = pipeline.watermark is not None
-    made = road(**pipeline.components, **flags)
+    taken = inspect.signature(road.__init__).parameters
+    components = {name: part for name, part in pipeline.components.items() if name in taken}
+    made = road(**components, **{name: flag for name, flag in flags.items() if name in taken})
     made.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
     return made

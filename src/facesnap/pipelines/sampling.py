@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from facesnap.core.errors import UsageError
-from facesnap.landmarks.draw import draw_landmarks
 from facesnap.models.controls import FaceControls
+from facesnap.pipelines.adapters import FaceAdapter
 from facesnap.pipelines.binding import execution_device
 from facesnap.pipelines.conditions import Conditions, as_control
 from facesnap.pipelines.long_prompts import encode_long
@@ -34,6 +34,7 @@ class Job:
         prompts: what the base is told.
         negative: against all of them; may be empty.
         conditions: everyone in the picture.
+        adapter: that made them.
         controls: strengths, windows, levels.
         seeds: one per picture, those of one prompt side by side.
         source: the picture it starts from, if any.
@@ -46,6 +47,7 @@ class Job:
     prompts: Sequence[str]
     negative: str
     conditions: Sequence[Conditions]
+    adapter: FaceAdapter
     controls: FaceControls
     seeds: Sequence[int]
     source: Source | None = None
@@ -61,15 +63,19 @@ def sample(pipeline: Any, job: Job) -> Any:
     Raises:
         UsageError: not as many control images, or scales, as there are ControlNets beside FFRNet.
     """
+    if job.adapter.control_scale is None and (job.control_images or job.control_scales):
+        raise UsageError("this adapter's pipeline has no ControlNets: leave out control_images")
     pipeline = take_road(pipeline, job.source)
-    control, scale = _control(pipeline, job)
-    alone = len(job.conditions) == 1
+    control, given = _control(pipeline, job) if job.adapter.control_scale is not None else (None, {})
+    if job.source is not None:
+        given |= job.source.options(control, len(job.seeds))
+    elif control is not None:
+        given["image"] = control
+    guided = job.options["guidance_scale"] > 1
     images = pipeline(
         **_texts(pipeline, job),
-        **({"image": control} if job.source is None else job.source.options(control, len(job.seeds))),
-        faces=[each.face(len(job.prompts), alone) for each in job.conditions],
-        controls=job.controls,
-        controlnet_conditioning_scale=scale,
+        **given,
+        **job.adapter.options(pipeline, job.conditions, len(job.prompts), guided),
         num_images_per_prompt=len(job.seeds) // len(job.prompts),
         # On the CPU, so that a seed's noise doesn't depend on the device that samples.
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in job.seeds],
@@ -108,29 +114,33 @@ def _repaint(
     pipeline: Any, job: Job, who: Conditions, strength: float, crop: np.ndarray, points: np.ndarray
 ) -> np.ndarray:
     """One face (S, S, 3) uint8 made anew, its landmarks (72, 2) where they are in this cut-out."""
-    drawn = draw_landmarks(points, (crop.shape[1], crop.shape[0]))
+    drawn = job.adapter.draw(points, (crop.shape[1], crop.shape[0]))
     near = replace(who, landmarks=points, landmark_map=drawn, region=None)
     options = {**job.options, "output_type": "np"}
     closer = replace(job, conditions=[near], source=Source(crop, None, strength), options=options)
     return _bytes(sample(pipeline, closer)[0])
 
 
-def _control(pipeline: Any, job: Job) -> tuple[Any, Any]:
-    """Control images and their scales: FFRNet's map (of everyone), and one per further ControlNet in their order."""
+def _control(pipeline: Any, job: Job) -> tuple[Any, dict[str, Any]]:
+    """Control images, FFRNet's map of everyone and one per other ControlNet, in their order; and what FFRNet needs."""
     drawn = np.max([each.landmark_map for each in job.conditions], axis=0)
     others = len(pipeline.nets) - 1
     scales = [1.0] * others if job.control_scales is None else [float(scale) for scale in job.control_scales]
     for name, given in (("control_images", job.control_images), ("control_scales", scales)):
         if len(given) != others:
             raise UsageError(f"{name}: {len(given)} given, but this pipeline has {others} ControlNet(s) beside FFRNet")
-    if not others and not hasattr(pipeline.controlnet, "nets"):
-        return as_control(drawn), job.controls.landmark_scale
+    alone = len(job.conditions) == 1
+    faces = [each.face(len(job.prompts), alone) for each in job.conditions]
+    needed: dict[str, Any] = {"faces": faces, "controls": job.controls}
+    strength = (job.adapter.control_scale or 0.0) * job.controls.landmark_scale
+    if not hasattr(pipeline.controlnet, "nets"):
+        return as_control(drawn), {**needed, "controlnet_conditioning_scale": strength}
     size = drawn.shape[1], drawn.shape[0]
     shown: list[Tensor] = [as_control(source_image(image, size)) for image in job.control_images]
     place = pipeline.nets.index(pipeline.ffrnet)
     shown.insert(place, as_control(drawn))
-    scales.insert(place, job.controls.landmark_scale)
-    return shown, scales
+    scales.insert(place, strength)
+    return shown, {**needed, "controlnet_conditioning_scale": scales}
 
 
 def _texts(pipeline: Any, job: Job) -> dict[str, Any]:
