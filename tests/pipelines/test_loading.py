@@ -1,8 +1,7 @@
-"""Which base, of which family, with which adapter; and pipelines as diffusers saves and loads them."""
+"""A base with its adapter, as one pipeline; and pipelines as diffusers saves and loads them."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,15 +9,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-from huggingface_hub import constants
-from safetensors.torch import save_file
 from tests.models import tiny
+from tests.pipelines.bases.tiny_bases import save_tiny_adapter
 
 from facesnap.core.errors import AdapterError
-from facesnap.models.checkpoint import AdapterConfig, save_adapter
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
-from facesnap.pipelines.loading import choose_dtype, detect_family, find_adapter, find_base, load_pipeline
+from facesnap.pipelines.loading import choose_dtype, load_pipeline
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
 
@@ -46,12 +43,7 @@ def xl(tmp_path: Path) -> tuple[Path, Path]:
     StableDiffusionXLPipeline(**tiny.sdxl_parts(tmp_path / "files"), add_watermarker=False).save_pretrained(
         tmp_path / "xl"
     )
-    torch.manual_seed(0)
-    net = FFRNet.from_unet(tiny.sdxl_unet(), token_width=24, vae_scale_factor=4, zero_init=False)
-    for conv in (*net.controlnet_down_blocks, net.controlnet_mid_block):
-        torch.nn.init.normal_(conv.weight, std=1.0)
-    mixer = FacialAttributeMixer(8, 12, 24, id_tokens=2, tokens=3, heads=2, decoder_layers=1)
-    save_adapter(tmp_path / "adapter", net, mixer, AdapterConfig.for_unet(tiny.sdxl_unet().config, {}))
+    save_tiny_adapter(tiny.sdxl_unet(), tmp_path / "adapter")
     return tmp_path / "xl", tmp_path / "adapter"
 
 
@@ -102,45 +94,12 @@ def test_batch_of_prompts_shares_one_face(mini: Path) -> None:
     assert len(made.images) == 4
 
 
-def test_families_of_single_files(tmp_path: Path) -> None:
-    key = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
-    for width, family in ((768, "sd1"), (1024, "sd2"), (2048, "sdxl")):
-        save_file({key: torch.zeros(2, width)}, tmp_path / f"{family}.safetensors")
-        assert detect_family(tmp_path / f"{family}.safetensors") == family
-    save_file({"lora.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
-    with pytest.raises(AdapterError, match="not a Stable Diffusion"):
-        detect_family(tmp_path / "other.safetensors")
-    (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(AdapterError, match="can't read"):
-        detect_family(tmp_path / "text.safetensors")
-
-
-def test_folders_that_are_no_base(tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"model_index\.json"):
-        detect_family(tmp_path)
-    (tmp_path / "model_index.json").write_text("{}")
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "unet" / "config.json").write_text(json.dumps({"_class_name": "UNet1DModel"}))
-    with pytest.raises(AdapterError, match="UNet1DModel"):
-        detect_family(tmp_path)
-
-
 def test_damaged_base_is_one_line(mini: Path, tmp_path: Path) -> None:
     shutil.copytree(mini / "base", tmp_path / "base")
     (tmp_path / "base" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"garbage")
     with pytest.raises(AdapterError, match="can't be loaded") as caught:
         load_pipeline(tmp_path / "base", mini / "adapter", CPU32)
     assert "\n" not in str(caught.value)
-
-
-def test_unknown_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    for find in (find_base, find_adapter):
-        with pytest.raises(AdapterError, match="no-such-folder"):
-            find(tmp_path / "no-such-folder")
-        with pytest.raises(AdapterError, match="neither cached nor"):
-            find("nobody/nothing")
 
 
 def test_dtypes() -> None:

@@ -35,6 +35,9 @@ def generate(
     face_centre: options.FaceCentre = None,
     base: options.Base = "mini",
     adapter: options.Adapter = None,
+    base_config: options.BaseConfig = None,
+    face_encoder: options.FaceEncoder = None,
+    image_encoder: options.ImageEncoder = None,
     negative_prompt: Annotated[
         str, typer.Option("--negative-prompt", rich_help_panel=_SAMPLING, help="What it should not show.")
     ] = "",
@@ -135,7 +138,8 @@ def generate(
     from facesnap.pipelines.prompts import check_carry
 
     check_carry(carried)
-    snap = FaceSnap.from_pretrained(base, adapter, device, dtype)
+    encoders = {"face_encoder": face_encoder, "image_encoder": image_encoder}
+    snap = FaceSnap.from_pretrained(base, adapter, device, dtype, base_config=base_config, **encoders)
     snap.pipeline.set_progress_bar_config(disable=True)  # ours, below, keeps quiet without a terminal
     person = known or snap.enroll(list(reference or []), face)
     with console.progress("sampling", steps or snap.default_steps) as step:

