@@ -138,8 +138,8 @@ def generate(
     from facesnap.pipelines.prompts import check_carry
 
     check_carry(carried)
-    encoders = {"face_encoder": face_encoder, "image_encoder": image_encoder}
-    snap = FaceSnap.from_pretrained(base, adapter, device, dtype, base_config=base_config, **encoders)
+    others: dict[str, Any] = {"face_encoder": face_encoder, "image_encoder": image_encoder}
+    snap = FaceSnap.from_pretrained(base, adapter, device, dtype, base_config=base_config, **others)
     snap.pipeline.set_progress_bar_config(disable=True)  # ours, below, keeps quiet without a terminal
     person = known or snap.enroll(list(reference or []), face)
     with console.progress("sampling", steps or snap.default_steps) as step:
