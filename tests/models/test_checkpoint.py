@@ -40,7 +40,24 @@ def test_round_trip(tmp_path: Path) -> None:
     assert adapter.config.encoders == ENCODERS
     assert adapter.config.defaults == {"guidance_scale": 3.0}
     assert {"facesnap", "torch", "diffusers", "transformers"} <= set(adapter.config.versions)
-    assert sorted(p.name for p in (tmp_path / "adapter").iterdir()) == ["adapter.json", "ffrnet", "mixer"]
+    assert sorted(p.name for p in (tmp_path / "adapter").iterdir()) == ["README.md", "adapter.json", "ffrnet", "mixer"]
+
+
+def test_a_card_tells_people_what_it_fits_and_is_theirs_to_change(tmp_path: Path) -> None:
+    saved(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    for told in (
+        family_of(tiny.unet().config),
+        "mini@aaaaaaaaaaaa",
+        "multipie-72",
+        "guidance_scale `3.0`",
+        "3 of width 16",
+    ):
+        assert told in card
+    assert card.startswith("---\nlibrary_name: facesnap\n")
+    (tmp_path / "README.md").write_text("mine")
+    saved(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_half_precision_on_disk_leaves_the_modules_alone(tmp_path: Path) -> None:

@@ -74,6 +74,12 @@ def test_from_pipe_gives_what_from_pretrained_gives(snap: FaceSnap, me: Identity
     assert np.array_equal(made(attached, me), made(snap, me))
 
 
+def test_a_saved_adapter_is_loaded_as_it_was(snap: FaceSnap, me: Identity, mini: Path, tmp_path: Path) -> None:
+    snap.save_pretrained(tmp_path / "adapter")
+    again = FaceSnap.from_pretrained(mini / "base", tmp_path / "adapter", device="cpu")
+    assert np.array_equal(made(again, me), made(snap, me))
+
+
 def test_what_is_no_such_pipeline_is_refused(mini: Path, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="object is not a Stable Diffusion pipeline"):
         FaceSnap.from_pipe(object())

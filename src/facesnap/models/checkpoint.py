@@ -4,6 +4,7 @@
 
     adapter/
       adapter.json   family of the base, encoders (name@hash), landmark layout, versions, default settings
+      README.md      the same as a model card, for people
       ffrnet/        a diffusers model folder; a stock ControlNetModel loads it, too
       mixer/         a diffusers model folder
 """
@@ -23,7 +24,9 @@ import transformers
 
 from facesnap import __version__
 from facesnap.core.errors import AdapterError, EncoderMismatchError, one_line
+from facesnap.core.images import write_atomic
 from facesnap.core.weights import read_json, save_whole, write_json
+from facesnap.models.card import CARD_NAME, adapter_card
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
 
@@ -132,7 +135,7 @@ def save_adapter(
     """Write an adapter folder; files appear whole, ``adapter.json`` last. The modules stay as they are.
 
     Args:
-        folder: where to; other files in it stay.
+        folder: where to; other files in it stay, a model card that is there already among them.
         ffrnet: the network.
         mixer: its token source; its width must be FFRNet's.
         config: what the pair fits; versions are filled in.
@@ -149,6 +152,8 @@ def save_adapter(
     for name, model in (("ffrnet", ffrnet), ("mixer", mixer)):
         copied = model if dtype is None else copy.deepcopy(model).to(dtype)
         save_whole(folder / name, copied.save_pretrained)
+    if not (folder / CARD_NAME).exists():
+        write_atomic(folder / CARD_NAME, adapter_card(config, ffrnet, mixer).encode())
     write_json(folder / CONFIG_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(config)})
 
 

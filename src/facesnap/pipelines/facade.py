@@ -18,17 +18,14 @@ from facesnap.core.images import load_image
 from facesnap.core.machine import choose_device
 from facesnap.core.pose import Pose
 from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
-from facesnap.faces.appearance import AppearanceEncoder
-from facesnap.faces.encode import FaceEncoder, FaceRecogniser, OnnxFaceEncoder
+from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.models.checkpoint import load_adapter, read_adapter_config
+from facesnap.models.checkpoint import save_adapter
 from facesnap.models.controls import FaceControls
-from facesnap.models.published import read_published
-from facesnap.pipelines.adapters import PLUS_CROP, FaceAdapter, MixerAdapter, PublishedFace, guidance_of
-from facesnap.pipelines.attach import attach, beside, load_controlnets
+from facesnap.pipelines.adapters import FaceAdapter, MixerAdapter, guidance_of
+from facesnap.pipelines.assembly import load_parts, parts_around
 from facesnap.pipelines.binding import execution_device
 from facesnap.pipelines.conditions import Analyser, Conditions, as_list
-from facesnap.pipelines.loading import choose_dtype, find_adapter, find_base, load_pipeline, load_published
 from facesnap.pipelines.prompts import CARRIED, check_carry, fits, with_looks
 from facesnap.pipelines.request import check_options, check_prompts, seeds_of, take_controls
 from facesnap.pipelines.result import Judgement, Result
@@ -114,29 +111,15 @@ class FaceSnap:
             MissingExtraError: an ONNX file needs onnxruntime, FaceID needs peft.
         """
         where = choose_device(device)
-        number, folder = choose_dtype(dtype, where), find_adapter(adapter)
-        published = None if adapter is None else read_published(folder)
-        own = read_adapter_config(folder) if published is None else None
-        path = find_base(base, own)
-        reads_faces = None if face_encoder is None else OnnxFaceEncoder(face_encoder)
-        made: FaceAdapter
-        if published is not None:
-            clip = None if image_encoder is None else AppearanceEncoder.from_pretrained(image_encoder, **PLUS_CROP)
-            analyser = Analyser.from_pretrained("mini", face_encoder=reads_faces, appearance_encoder=clip)
-            made = PublishedFace(published, analyser.appearance_encoder.empty)
-            made.check(analyser)  # before gigabytes are read
-            pipeline = load_published(path, published, number, base_config)
-            sources = {"adapter": published.file}
-        else:
-            analyser = Analyser.from_pretrained("mini", face_encoder=reads_faces)
-            pipeline, config = load_pipeline(path, folder, number, base_config)
-            made = MixerAdapter(pipeline.mixer, config)
-            sources = {"ffrnet": folder / "ffrnet", "mixer": folder / "mixer"}
-        if controlnets:
-            others = load_controlnets(controlnets, pipeline.unet.dtype)
-            pipeline.register_modules(controlnet=beside(pipeline.ffrnet, others))
-        base_weights = path / "unet" if path.is_dir() else path
-        return cls(pipeline.to(where), analyser, made, {"base": base_weights, **sources})
+        return cls(
+            *load_parts(
+                *(base, adapter, where, dtype),
+                base_config=base_config,
+                controlnets=controlnets,
+                face_encoder=face_encoder,
+                image_encoder=image_encoder,
+            )
+        )
 
     @classmethod
     def from_pipe(cls, pipeline: Any, adapter: str | Path | None = None) -> FaceSnap:
@@ -152,11 +135,18 @@ class FaceSnap:
             AdapterError: not such a pipeline, or the adapter doesn't fit it.
             EncoderMismatchError: the adapter was trained with other encoders than those at hand.
         """
-        folder = find_adapter(adapter)
-        loaded = load_adapter(folder)
-        sources = {"ffrnet": folder / "ffrnet", "mixer": folder / "mixer"}
-        own = MixerAdapter(loaded.mixer, loaded.config)
-        return cls(attach(pipeline, loaded), Analyser.from_pretrained("mini"), own, sources)
+        return cls(*parts_around(pipeline, adapter))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the adapter to a folder that :meth:`from_pretrained` takes as ``adapter`` (docs/ADAPTERS.md).
+
+        Raises:
+            UsageError: it is a published adapter, which stays where it is.
+            OutputError: the folder can't be written.
+        """
+        if not isinstance(self.adapter, MixerAdapter):
+            raise UsageError("only adapters of FaceSnap's own are saved: a published one stays where it is")
+        save_adapter(folder, self.pipeline.ffrnet, self.adapter.mixer, self.adapter.config)
 
     @property
     def predictor(self) -> LandmarkPredictor:
