@@ -48,12 +48,15 @@ def find_adapter(adapter: str | Path | None) -> Path:
         AdapterError: nothing of that name is here, and it can't be fetched.
     """
     if adapter is None:
-        return mini_folder() / "adapter"
+        folder = mini_folder() / "adapter"
+        if not (folder / CONFIG_NAME).is_file():
+            raise AdapterError(f"the embedded model is not (whole) at {folder}: train it with `facesnap mini train`")
+        return folder
     if path := find_local(adapter, "adapter"):
         return path
-    folder = hub.cached(str(adapter), CONFIG_NAME)
-    if folder is not None and all(any((folder / part).glob("*.safetensors")) for part in ("ffrnet", "mixer")):
-        return folder
+    cached = hub.cached(str(adapter), CONFIG_NAME)
+    if cached is not None and all(any((cached / part).glob("*.safetensors")) for part in ("ffrnet", "mixer")):
+        return cached
     return hub.fetch(str(adapter), ("*.json", "*.safetensors", "ip-adapter.bin"))
 
 
