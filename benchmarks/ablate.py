@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--preset", default="cpu")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()  # variants may follow options
     first = Run(asked.run, _config(asked, ""), choose_device(asked.device, mps=False))
     rows: dict[str, dict[str, float]] = {}
     about = f"Stage {asked.stage}, {asked.steps} steps, preset {asked.preset}, seed {asked.seed}"
