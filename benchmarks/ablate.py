@@ -3,8 +3,9 @@
     python benchmarks/ablate.py RUN adapter --steps 800 lambda_id=0 tokens=32 learning_rate=2e-3,batch_size=64
 
 RUN is a folder of ``facesnap mini train``, in which all stages before the one asked about are finished; it isn't
-changed. The first row has the preset's settings, each of the others changes what it names. Prints a Markdown table of
-the figures that the stage finds on people never trained on, and keeps it in RUN/ablations/STAGE.md.
+changed, but what frozen parts make of the renders is kept there. The first row has the preset's settings, each of the
+others changes what it names. Prints a Markdown table of the figures that the stage finds on people never trained on,
+and keeps it in RUN/ablations/STAGE.md.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ def _trained(first: Run, variant: str, asked: argparse.Namespace) -> Report:
         settings = getattr(run.config, asked.stage)
         torch.manual_seed(asked.seed)
         stage = STAGES[asked.stage](run)
+        for made in state.glob("*.safetensors"):
+            if not made.is_symlink():  # for the next variant, and for the run itself
+                made.replace(first.folder / "state" / made.name)
         return train(
             *(asked.stage, stage, settings, state),
             seed=asked.seed,

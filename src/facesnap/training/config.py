@@ -129,12 +129,14 @@ class AdapterConfig(StageConfig):
     the others are the target's own.
     ``timestep_power``: timesteps are drawn with a density of ``t ** power``; 0: evenly.
     FFRNet attends at 16x16, too, where the base doesn't: text can do without, a face's detail can't.
+    ``decoder_layers``: of the mixer.
     ``map_channels``: of the landmark map's embedding, from full size on, halving from one to the next. ControlNet's own
     (16, 32, 96, 256) would cost three times what the UNet does.
     """
 
     tokens: int = 16
     id_tokens: int = 4
+    decoder_layers: int = 1
     attention: tuple[bool, ...] = (True, True, False)
     map_channels: tuple[int, ...] = (8, 16, 32, 64, 96)
     lambda_id: float = 0.3

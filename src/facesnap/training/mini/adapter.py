@@ -69,7 +69,7 @@ class AdapterStage(Stage):
             down_block_types=levels,
             zero_init=False,
         )
-        self.mixer = FacialAttributeMixer(*dims, width, config.id_tokens, config.tokens, heads=4)
+        self.mixer = FacialAttributeMixer(*dims, width, config.id_tokens, config.tokens, 4, config.decoder_layers)
         for model in (self.unet, self.ffrnet):
             plain_attention(model)
         self.ffrnet.requires_grad_(True)
