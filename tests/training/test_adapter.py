@@ -18,7 +18,7 @@ from facesnap.training.mini.pairs import Pairs, jittered
 @pytest.fixture
 def stage(tiny_run: Any) -> AdapterStage:
     torch.manual_seed(0)
-    config = tiny_run.config.adapter.model_copy(update={"id_timestep": 1.0, "token_dropout": 0.0})
+    config = tiny_run.config.adapter.model_copy(update={"id_window": (0.0, 1.0), "token_dropout": 0.0})
     return AdapterStage(config, tiny_run.train, tiny_run.train, tiny_run.weights, tiny_run.device, seed=0)
 
 
@@ -43,7 +43,7 @@ def test_total_is_the_weighted_sum(stage: AdapterStage) -> None:
 
 
 def test_a_closed_gate_leaves_the_diffusion_loss_alone(stage: AdapterStage) -> None:
-    stage.config = stage.config.model_copy(update={"id_timestep": 0.0})
+    stage.config = stage.config.model_copy(update={"id_window": (0.0, 0.0)})
     losses = stage.loss(stage.draw(np.random.default_rng(0)))
     assert "id" not in losses
     assert torch.equal(losses["loss"], losses["diff"])
@@ -92,7 +92,7 @@ def test_pairs_are_other_pictures_of_the_same_person(stage: AdapterStage) -> Non
 
 def test_maps_may_have_the_references_shape_in_the_targets_pose(stage: AdapterStage) -> None:
     pairs, targets, references = stage.check, np.array([0, 5]), np.array([1, 6])
-    assert not len(stage.pairs.features.shape)  # nobody asked for it in training
+    assert len(stage.pairs.features.shape) == len(stage.pairs.split)
     world = pairs.split.world
     exact = pairs.landmarks(targets, references, np.array([False, False]))
     np.testing.assert_array_equal(exact, world.landmarks2d[targets])

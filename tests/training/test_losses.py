@@ -64,8 +64,9 @@ def test_identity_loss_is_one_minus_the_cosine() -> None:
     assert identity_loss(a, -a) == pytest.approx(2.0, abs=1e-6)
 
 
-def test_identity_gate_lets_only_little_noise_through() -> None:
-    assert identity_gate(torch.tensor([0, 349, 350, 999]), 1000, 0.35).tolist() == [True, True, False, False]
+def test_identity_gate_is_a_window_of_noise() -> None:
+    gate = identity_gate(torch.tensor([0, 99, 100, 349, 350, 999]), 1000, (0.1, 0.35))
+    assert gate.tolist() == [False, False, True, True, False, False]
 
 
 def test_contrastive_loss_pulls_a_persons_pictures_together() -> None:

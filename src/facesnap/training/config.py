@@ -123,7 +123,7 @@ class UnetConfig(StageConfig):
 
 
 class AdapterConfig(StageConfig):
-    """FAM + FFRNet on pairs. Dropouts: shares of a batch; ``id_timestep``: L_id's gate, a share of the noise range.
+    """FAM + FFRNet on pairs. Dropouts: shares of a batch; ``id_window``: L_id's gate, shares of the noise range.
 
     ``read_shapes``: share of the landmark maps with the reference's shape as E_3d reads it, as the product's maps have;
     the others are the target's own.
@@ -140,7 +140,7 @@ class AdapterConfig(StageConfig):
     attention: tuple[bool, ...] = (True, True, False)
     map_channels: tuple[int, ...] = (8, 16, 32, 64, 96)
     lambda_id: float = 0.3
-    id_timestep: float = 0.9
+    id_window: tuple[float, float] = (0.25, 0.9)
     id_batch: int = 12
     min_snr_gamma: float = 0.0
     timestep_power: float = 0.0
@@ -201,7 +201,7 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
         "looks": {"steps": 0, "batch_size": 64},
         "decoder": {"steps": 0},
         "unet": {"steps": 4600, "batch_size": 128, "learning_rate": 2e-3, "decay_fraction": 0.5},
-        "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 1e-3},
+        "adapter": {"steps": 10000, "batch_size": 32, "learning_rate": 2e-3, "timestep_power": 2.0, "read_shapes": 0.5},
         "judge_face": {"architecture": "PatchFaceNet", "steps": 1500, "batch_size": 64},
         "judge_clip": {"steps": 700, "batch_size": 128, **_CLIP_JUDGE},
         "judge_attributes": {"steps": 0, "batch_size": 64, "learning_rate": 2e-3},

@@ -93,9 +93,14 @@ def identity_loss(embedding: Tensor, reference: Tensor) -> Tensor:
     return (1.0 - F.cosine_similarity(embedding.float(), reference.float(), dim=-1)).mean()
 
 
-def identity_gate(timesteps: Tensor, total: int, share: float) -> Tensor:
-    """(B,) bool: L_id counts only where z_0's one-step estimate is a face, the least noisy ``share`` of timesteps."""
-    return timesteps < share * total
+def identity_gate(timesteps: Tensor, total: int, window: tuple[float, float]) -> Tensor:
+    """(B,) bool: L_id counts only between two shares of the noise range.
+
+    Above, z_0's one-step estimate is no face yet; below, the noisy picture itself shows who it is (docs/LOG.md), and
+    nothing is learned of the face tokens.
+    """
+    first, last = window
+    return (timesteps >= first * total) & (timesteps < last * total)
 
 
 def crop_by(images: Tensor, matrices: Tensor, size: int) -> Tensor:

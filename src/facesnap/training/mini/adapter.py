@@ -110,7 +110,7 @@ class AdapterStage(Stage):
         target = self.schedule.velocity(batch["clean"], batch["noise"], timesteps)
         losses = diffusion_loss(velocity, target, timesteps, self.schedule, config.min_snr_gamma)
         total = losses["diff"]
-        gate = identity_gate(timesteps, len(self.schedule), config.id_timestep) & ~drop
+        gate = identity_gate(timesteps, len(self.schedule), config.id_window) & ~drop
         chosen = gate.nonzero()[:, 0][: config.id_batch]
         if len(chosen) and config.lambda_id > 0:
             estimate = self.schedule.clean_from(noisy, velocity.float(), timesteps)[chosen]
