@@ -56,10 +56,10 @@ def facesnap(capsys: pytest.CaptureFixture[str]) -> Facesnap:
 def tiny(tiny_mini: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny model as the embedded one. Its random E_3d can't tell faces from anything, so the cascades alone do."""
     from facesnap.faces.detect import HaarDetector
-    from facesnap.pipelines import conditions
+    from facesnap.pipelines import analyser
 
     monkeypatch.setenv("FACESNAP_MINI", str(tiny_mini))
-    monkeypatch.setattr(conditions, "HaarDetector", lambda refine: HaarDetector())
+    monkeypatch.setattr(analyser, "HaarDetector", lambda refine: HaarDetector())
     return tiny_mini
 
 

@@ -19,7 +19,7 @@ from facesnap.faces.detect import HaarDetector
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.pipelines.conditions import refine_with
+from facesnap.pipelines.analyser import refine_with
 from facesnap.training.mini.data import Split
 from facesnap.world.datasets.reading import WorldData
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.models import tiny
 
-from facesnap.core.errors import AdapterError, EncoderMismatchError, OutputError
+from facesnap.core.errors import AdapterError, EncoderMismatchError, OutputError, UsageError
 from facesnap.models.checkpoint import AdapterConfig, family_of, load_adapter, save_adapter
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
@@ -58,6 +58,56 @@ def test_a_card_tells_people_what_it_fits_and_is_theirs_to_change(tmp_path: Path
     (tmp_path / "README.md").write_text("mine")
     saved(tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_what_a_card_tells_of_the_files_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Other settings are saved into the same folder: what the author wrote stays, the rest isn't stale."""
+    saved(tmp_path)
+    card = tmp_path / "README.md"
+    written = card.read_text().replace("# license: for the author to say", "license: mit").replace("sd(8-16", "old(")
+    card.write_text(written + "Trained on my cats.\n")
+    net, mixer = pair()
+    save_adapter(tmp_path, net, mixer, AdapterConfig("sd1", 768, {}, defaults={"guidance_scale": 9.0}))
+    renewed = card.read_text()
+    for told in ("# A FaceSnap adapter for sd1", "guidance_scale `9.0`", 'base_family: "sd1"', "license: mit"):
+        assert told in renewed
+    assert "guidance_scale `3.0`" not in renewed
+    assert "old(" not in renewed
+    assert renewed.endswith("Trained on my cats.\n")
+    assert renewed.count("library_name") == renewed.count("From its author") == 1
+
+
+def test_a_new_card_leaves_base_and_licence_to_the_author(tmp_path: Path) -> None:
+    """A hub that reads the header must not be told what nobody said."""
+    saved(tmp_path)
+    header = (tmp_path / "README.md").read_text().split("---")[1]
+    lines = [line for line in header.splitlines() if "license" in line or "base_model" in line]
+    assert len(lines) == 2
+    assert all(line.startswith("# ") for line in lines)
+
+
+def test_offloaded_weights_are_no_empty_file(tmp_path: Path) -> None:
+    saved(tmp_path)
+    before = (tmp_path / "ffrnet/diffusion_pytorch_model.safetensors").read_bytes()
+    net, mixer = pair()
+    config = AdapterConfig.for_unet(tiny.unet().config, ENCODERS)
+    with pytest.raises(UsageError, match=r"weights of FFRNet are offloaded layer by layer.*save before offloading"):
+        save_adapter(tmp_path, net.to("meta"), mixer, config)
+    assert (tmp_path / "ffrnet/diffusion_pytorch_model.safetensors").read_bytes() == before
+
+
+def test_saving_in_another_precision_copies_no_hooks(tmp_path: Path) -> None:
+    """Hooks of offloading hold on to the whole base, of which a deep copy would take gigabytes."""
+
+    class Hook:
+        def __deepcopy__(self, memo: object) -> None:
+            raise AssertionError("a hook was copied")
+
+    net, mixer = pair()
+    net._hf_hook = Hook()
+    save_adapter(tmp_path, net, mixer, AdapterConfig.for_unet(tiny.unet().config, ENCODERS), torch.float16)
+    again = load_adapter(tmp_path, torch.float16).ffrnet
+    assert all(torch.equal(again.state_dict()[name], t.half()) for name, t in net.state_dict().items())
 
 
 def test_half_precision_on_disk_leaves_the_modules_alone(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from facesnap.core.errors import UsageError
 from facesnap.models.controls import FaceControls, is_open
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.held import FaceInPicture, in_regions
+from facesnap.models.map_embedding import MapEmbedding
 
 NULL = torch.zeros(1, N, tiny.WIDTH)
 
@@ -74,6 +75,55 @@ def test_each_face_sees_its_own_map_and_is_embedded_once() -> None:
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(got, expected, strict=True))
 
 
+def test_in_half_precision_each_map_is_embedded_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = loud(make()).to(torch.bfloat16)
+    embedded: list[torch.Tensor] = []
+    stock = MapEmbedding._embed
+    monkeypatch.setattr(MapEmbedding, "_embed", lambda self, shown: (embedded.append(shown), stock(self, shown))[1])
+    latents = torch.randn(1, 4, 8, 8).to(torch.bfloat16)
+    faces = [FaceInPicture(tokens(seed=s), NULL, landmark_map=torch.rand(1, 3, tiny.SIZE, tiny.SIZE)) for s in (5, 6)]
+    with torch.no_grad(), net.attend_to_all(faces):
+        for step in (900, 500, 100):
+            net(latents, step, None, control().to(torch.bfloat16), return_dict=False)
+    assert len(embedded) == 2
+
+
+# --- the map's strength ---
+
+
+def test_the_maps_strength_is_on_the_line_from_the_empty_map() -> None:
+    net = loud(make())
+    face = FaceInPicture(tokens(), NULL)
+
+    def embedded(scale: float, shown: torch.Tensor | None = None) -> torch.Tensor:
+        with net.attend_to_all([face], controls=FaceControls(map_scale=scale)) as held:
+            residuals(net, shown=shown)
+            found = held.faces[0].map_memory.embedded
+        assert found is not None
+        return found
+
+    empty, whole = embedded(1.0, torch.zeros_like(control())), embedded(1.0)
+    assert not torch.allclose(empty, whole, atol=1e-3)
+    for scale in (0.0, 0.5, 1.5):
+        assert torch.allclose(embedded(scale), empty + scale * (whole - empty), atol=1e-5)
+
+
+def test_the_map_can_be_weak_while_the_person_is_not() -> None:
+    net = loud(make())
+
+    def heard(scale: float, seed: int, shown: torch.Tensor) -> list[torch.Tensor]:
+        with net.attend_to_all([FaceInPicture(tokens(seed=seed), NULL)], controls=FaceControls(map_scale=scale)):
+            return residuals(net, shown=shown)
+
+    assert same(heard(0.0, 5, control()), heard(0.0, 5, 1 - control())), "no map"
+    assert same(heard(0.0, 5, control()), heard(1.0, 5, torch.zeros_like(control())))
+    assert not same(heard(0.0, 5, control()), heard(0.0, 6, control())), "but the person"
+    with torch.enable_grad(), net.attend_to_all([FaceInPicture(tokens(), NULL)], controls=FaceControls(map_scale=0.0)):
+        latents = torch.zeros(1, 4, 8, 8)
+        with_map, without = (net(latents, 5, None, m, return_dict=False)[1] for m in (control(), 0 * control()))
+    assert torch.allclose(with_map, without, atol=1e-6), "while gradients are recorded, too"
+
+
 # --- windows ---
 
 
@@ -110,8 +160,11 @@ def test_with_both_windows_closed_ffrnet_is_silent_without_running(monkeypatch: 
     net = loud(make())
     monkeypatch.setattr(net.conv_in, "forward", lambda *_: pytest.fail("FFRNet ran"))
     silent = at(net, 9, identity_window=(0.0, 0.5), landmark_window=(0.0, 0.5))
-    assert len(silent) == len(net.controlnet_down_blocks) + 1
-    assert all(each.shape == (2, 1, 1, 1) and not each.any() for each in silent)
+    monkeypatch.undo()
+    heard = at(net, 9)
+    assert [each.shape for each in silent] == [each.shape for each in heard], "others' residuals are added in place"
+    assert not any(each.any() for each in silent)
+    assert len({each.data_ptr() for each in silent}) == len(silent), "to each its own"
 
 
 def test_windows_follow_diffusers_rule_for_controlnets() -> None:
@@ -153,6 +206,11 @@ def test_levels_are_scaled_one_by_one() -> None:
         ({"identity_window": (0.8, 0.2)}, r"identity_window=\(0.8, 0.2\)"),
         ({"landmark_window": (0, 2)}, "between 0 and 1"),
         ({"landmark_window": 0.5}, "two numbers"),
+        ({"identity_scale": float("nan")}, "identity_scale=nan must be a finite number"),
+        ({"landmark_scale": "1"}, "landmark_scale='1'"),
+        ({"map_scale": float("inf")}, "map_scale=inf"),
+        ({"identity_guidance": True}, "identity_guidance=True"),
+        ({"level_scales": 2.0}, "must be a list of numbers"),
     ],
 )
 def test_impossible_knobs_are_named(knobs: dict[str, Any], message: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.pipelines import published_files
 
 from facesnap.core.types import Face
 from facesnap.pipelines.facade import FaceSnap
@@ -43,3 +44,26 @@ def snap(mini: Path) -> FaceSnap:
 @pytest.fixture
 def photo() -> np.ndarray:
     return np.random.default_rng(3).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+
+
+# --- other projects' adapters ---
+
+
+@pytest.fixture(scope="session")
+def arcface(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published_files.write_arcface(tmp_path_factory.mktemp("arcface") / "arcface.onnx")
+
+
+@pytest.fixture
+def xl(tmp_path: Path) -> Path:
+    return published_files.write_xl(tmp_path)
+
+
+@pytest.fixture
+def instantid(tmp_path: Path) -> Path:
+    return published_files.write_instantid(tmp_path / "InstantID")
+
+
+@pytest.fixture
+def faceid(tmp_path: Path) -> Path:
+    return published_files.write_faceid(tmp_path)

@@ -17,7 +17,7 @@ from facesnap.landmarks.net import LandmarkNet
 from facesnap.models.checkpoint import AdapterConfig, save_adapter
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
-from facesnap.pipelines.conditions import Analyser
+from facesnap.pipelines.analyser import Analyser
 
 torch.set_num_threads(1)
 

@@ -13,8 +13,8 @@ from facesnap.core.images import load_image, save_png
 from facesnap.core.pose import Pose
 from facesnap.core.types import Camera
 from facesnap.pipelines import clip
+from facesnap.pipelines.analyser import Analyser
 from facesnap.pipelines.clip import is_clip, poses_of, smoothed
-from facesnap.pipelines.conditions import Analyser
 
 PHOTO = Path(__file__).parents[2] / "examples" / "eileen_collins.jpg"
 SHIFT = 4

@@ -14,8 +14,8 @@ from facesnap.core.pose import Pose
 from facesnap.core.types import Face
 from facesnap.faces.align import align
 from facesnap.landmarks.layout import five_points
-from facesnap.pipelines import conditions
-from facesnap.pipelines.conditions import Analyser, basis_of, refine_with
+from facesnap.pipelines import analyser as analysers
+from facesnap.pipelines.analyser import Analyser, basis_of, refine_with
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_the_detectors_second_look_is_e_3d(analyser: Analyser, photo: np.ndarray
 def test_pose_from_image_reads_the_face_that_the_detector_finds(
     analyser: Analyser, photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conditions._embedded_fitter.cache_clear()
-    monkeypatch.setattr(conditions, "HaarDetector", lambda refine: analyser.detector)
+    analysers._embedded_fitter.cache_clear()
+    monkeypatch.setattr(analysers, "HaarDetector", lambda refine: analyser.detector)
     save_png(tmp_path / "driver.png", photo)
     plain = Pose.from_image(tmp_path / "driver.png")
     assert plain == analyser.pose_from(photo)
@@ -64,7 +64,7 @@ def test_pose_from_image_reads_the_face_that_the_detector_finds(
     framed = Pose.from_image(tmp_path / "driver.png", keep_framing=True)
     assert framed == analyser.read(photo).fitted.pose
     assert framed.camera is not None
-    monkeypatch.setattr(conditions, "HaarDetector", lambda refine: FixedDetector())
+    monkeypatch.setattr(analysers, "HaarDetector", lambda refine: FixedDetector())
     with pytest.raises(NoFaceError, match=r"driver\.png"):
         Pose.from_image(tmp_path / "driver.png")
 

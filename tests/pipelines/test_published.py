@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import ControlNetModel, StableDiffusionPipeline, StableDiffusionXLPipeline
-from tests.models import tiny
-from tests.models.published import files
+from diffusers import StableDiffusionPipeline
 from tests.pipelines.conftest import FixedDetector
+from tests.pipelines.published_files import CLIP, write_faceid
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from facesnap.core.errors import AdapterError, EncoderMismatchError, UsageError
@@ -22,53 +21,6 @@ from facesnap.models.ffrnet import FFRNet
 from facesnap.pipelines.facade import FaceSnap
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
 from facesnap.pipelines.subjects import Subject
-
-WIDTH = 2 * tiny.WIDTH
-CLIP = 12
-
-
-@pytest.fixture(scope="module")
-def arcface(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ArcFace's shape, 512 numbers out: the crop's averages, mixed at random."""
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    weights = np.random.default_rng(0).normal(size=(512, 3 * 64)).astype(np.float32)
-    nodes = [
-        helper.make_node("AveragePool", ["data"], ["mean"], kernel_shape=[14, 14], strides=[14, 14]),
-        helper.make_node("Flatten", ["mean"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "weight"], ["vector"], transB=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "arcface",
-        [helper.make_tensor_value_info("data", kind, ["b", 3, 112, 112])],
-        [helper.make_tensor_value_info("vector", kind, ["b", 512])],
-        [helper.make_tensor("weight", kind, weights.shape, weights.ravel())],
-    )
-    path = tmp_path_factory.mktemp("arcface") / "arcface.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
-    return path
-
-
-@pytest.fixture
-def xl(tmp_path: Path) -> Path:
-    StableDiffusionXLPipeline(**tiny.sdxl_parts(tmp_path / "f"), add_watermarker=False).save_pretrained(tmp_path / "xl")
-    return tmp_path / "xl"
-
-
-@pytest.fixture
-def instantid(tmp_path: Path) -> Path:
-    """``ip-adapter.bin`` and ``ControlNetModel/`` of a small SDXL."""
-    folder = tmp_path / "InstantID"
-    projection = files.instantid(dim=64, heads=1, width=WIDTH, queries=3)
-    files.write(folder / "ip-adapter.bin", files.filled(projection, files.layers([16] * 8, WIDTH)))
-    torch.manual_seed(0)
-    net = ControlNetModel.from_unet(tiny.sdxl_unet(), conditioning_embedding_out_channels=(16, 32, 96))
-    for conv in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
-        torch.nn.init.normal_(conv.weight, std=1.0)
-    net.save_pretrained(folder / "ControlNetModel")
-    return folder
 
 
 @pytest.fixture
@@ -84,15 +36,10 @@ def ready(made: FaceSnap) -> FaceSnap:
 
 
 def picture(snap: FaceSnap, who: Any, pose: Any = None, **options: Any) -> np.ndarray:
-    pose = pose or (None if isinstance(who, list) else Pose())
+    if pose is None and not isinstance(who, list) and snap.adapter.control_scale is not None:
+        pose = Pose()
     given = {"seed": 1, "num_inference_steps": 3, "guidance_scale": 3.0, "output_type": "np", **options}
     return np.asarray(snap("a face", who, pose, **given).images)
-
-
-def faceid(folder: Path, plus: bool = False, rank: int | None = None, width: int = tiny.WIDTH, count: int = 4) -> Path:
-    projection = files.faceid_plus(width, CLIP) if plus else files.faceid(width)
-    name = "ip-adapter-faceid-plusv2_sd15.bin" if plus else "ip-adapter-faceid_sd15.bin"
-    return files.write(folder / name, files.filled(projection, files.layers([16] * count, width, rank)))
 
 
 # --- InstantID ---
@@ -152,6 +99,41 @@ def test_instantid_from_a_picture_and_with_small_faces(snap: FaceSnap, photo: np
     assert picture(snap, me, Pose(scale=0.1), small_faces=True).shape == first.shape
 
 
+def test_outside_the_identitys_window_neither_the_unet_nor_identitynet_sees_the_face(
+    snap: FaceSnap, photo: np.ndarray
+) -> None:
+    me, you = snap.enroll(photo), snap.enroll(photo[::-1].copy())
+    you = type(me)(you.face_embedding, you.appearance, me.shape, me.encoders)  # the same drawn face
+    never, always = {"identity_window": (0.0, 0.0)}, {"identity_window": (0.0, 1.0)}
+    assert np.array_equal(picture(snap, me, **never), picture(snap, you, **never))
+    assert np.array_equal(picture(snap, me, **always), picture(snap, me))
+    late = [picture(snap, who, identity_window=(0.5, 1.0), num_inference_steps=4) for who in (me, you)]
+    assert np.abs(late[0] - late[1]).max() > 1e-5
+    assert np.abs(late[0] - picture(snap, me, num_inference_steps=4)).max() > 1e-5
+    snap.pipeline.set_ip_adapter_scale(0.0)
+    assert np.array_equal(picture(snap, me, **never), picture(snap, you, **never))
+    left, right = (0, 0, 64, 64), (64, 0, 128, 64)
+    people = [[Subject(one, Pose(), left), Subject(two, Pose(), right)] for one, two in ((me, you), (you, me))]
+    both = [picture(snap, each, width=128, height=64, **never) for each in people]
+    assert np.array_equal(*both)
+
+
+def test_a_users_attention_options_stay_beside_the_adapters(
+    snap: FaceSnap, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+    stock = type(snap.pipeline.unet).forward
+
+    def note(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(dict(kwargs["cross_attention_kwargs"]))
+        return stock(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(snap.pipeline.unet), "forward", note)
+    me, region = snap.enroll(photo), (0, 0, 64, 64)
+    picture(snap, [Subject(me, Pose(), region)], width=128, height=64, cross_attention_kwargs={"scale": 0.5})
+    assert set(seen[0]) == {"scale", "ip_adapter_masks"}
+
+
 # --- IP-Adapter-FaceID ---
 
 
@@ -159,15 +141,22 @@ def test_instantid_from_a_picture_and_with_small_faces(snap: FaceSnap, photo: np
 def test_faceid_without_a_controlnet(mini: Path, tmp_path: Path, arcface: Path, photo: np.ndarray, rank: Any) -> None:
     if rank:
         pytest.importorskip("peft")
-    snap = ready(FaceSnap.from_pretrained("mini", faceid(tmp_path, rank=rank), device="cpu", face_encoder=arcface))
+    snap = ready(
+        FaceSnap.from_pretrained("mini", write_faceid(tmp_path, rank=rank), device="cpu", face_encoder=arcface)
+    )
     assert type(snap.pipeline) is StableDiffusionPipeline
     me, you = snap.enroll(photo), snap.enroll(photo[::-1].copy())
-    for road in ({}, {"image": photo, "strength": 0.9}, {"image": photo, "mask_image": "face"}):
+    large = {"width": 128, "height": 128}
+    for road in ({}, {"image": photo, "strength": 0.9}, {"image": photo, "mask_image": "face", **large}):
         mine = picture(snap, me, **road)
         assert np.array_equal(mine, picture(snap, me, **road))
         assert np.abs(mine - picture(snap, you, **road)).max() > 1e-5, road
-    assert np.array_equal(picture(snap, me), picture(snap, me, Pose(yaw=30))), "it has no spatial control"
     for options, message in (
+        ({"pose": Pose(yaw=30)}, "no pose can be asked for"),
+        ({"landmark_scale": 0.5}, "leave out landmark_scale"),
+        ({"map_scale": 0.5}, "leave out landmark_scale and map_scale"),
+        ({"small_faces": True}, "leave out small_faces"),
+        ({"ip_adapter_image": photo}, "this adapter puts the face there"),
         ({"identity_window": (0, 0.5)}, "has no ControlNet"),
         ({"detail_scale": 0.5}, "has no mixer"),
         ({"control_images": [photo]}, "has no ControlNets"),
@@ -189,7 +178,7 @@ def test_faceid_plus_reads_clip_too(mini: Path, tmp_path: Path, arcface: Path, p
     )
     CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "clip")
     options = {"device": "cpu", "face_encoder": arcface}
-    file = faceid(tmp_path, plus=True)
+    file = write_faceid(tmp_path, plus=True)
     snap = ready(FaceSnap.from_pretrained("mini", file, image_encoder=tmp_path / "clip", **options))
     me = snap.enroll(photo)
     assert me.encoders["appearance"].endswith("[-2]")
@@ -201,14 +190,46 @@ def test_faceid_plus_reads_clip_too(mini: Path, tmp_path: Path, arcface: Path, p
         FaceSnap.from_pretrained("mini", file, image_encoder=tmp_path / "wider", **options)
 
 
+@pytest.mark.parametrize("road", [{}, {"image": True}, {"image": True, "mask_image": "face"}], ids=str)
+def test_faceid_makes_pictures_of_the_size_asked_for(
+    mini: Path, tmp_path: Path, arcface: Path, photo: np.ndarray, road: dict[str, Any]
+) -> None:
+    options = {"device": "cpu", "face_encoder": arcface}
+    snap = ready(FaceSnap.from_pretrained("mini", write_faceid(tmp_path), **options))
+    given = {**road, "image": photo} if road else {}
+    assert picture(snap, snap.enroll(photo), width=64, height=48, **given).shape == (1, 48, 64, 3)
+
+
 # --- what doesn't fit ---
 
 
 def test_without_its_recogniser_it_is_refused(mini: Path, tmp_path: Path) -> None:
     with pytest.raises(EncoderMismatchError, match=r"512 numbers, but tiny-face@.* gives 8: name its ArcFace file"):
-        FaceSnap.from_pretrained("mini", faceid(tmp_path), device="cpu")
+        FaceSnap.from_pretrained("mini", write_faceid(tmp_path), device="cpu")
 
 
 def test_another_base_is_refused_with_both_named(mini: Path, instantid: Path, arcface: Path) -> None:
     with pytest.raises(AdapterError, match=r"instantid fits .* bases .* this one is sd\(8-16"):
         FaceSnap.from_pretrained("mini", instantid, device="cpu", face_encoder=arcface)
+
+
+def test_controlnets_of_ones_own_are_refused_before_anything_is_loaded(
+    mini: Path, faceid: Path, arcface: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FaceID's pipeline has none to put them beside."""
+
+    def read(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the base was looked for")
+
+    monkeypatch.setattr("facesnap.pipelines.assembly.find_base", read)
+    with pytest.raises(UsageError, match="ip-adapter-faceid works without ControlNets: leave out controlnets"):
+        FaceSnap.from_pretrained("mini", faceid, device="cpu", face_encoder=arcface, controlnets=[tmp_path])
+
+
+def test_pictures_tell_both_parts_of_instantid(snap: FaceSnap, instantid: Path) -> None:
+    net = instantid / "ControlNetModel" / "diffusion_pytorch_model.safetensors"
+    assert set(snap.hashes) == {"base", "adapter", "identity_net"}
+    before = snap.hashes["identity_net"]
+    net.write_bytes(net.read_bytes() + b" ")
+    del snap.__dict__["hashes"]
+    assert snap.hashes["identity_net"] != before

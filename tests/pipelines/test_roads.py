@@ -15,8 +15,10 @@ from facesnap.core.errors import NoFaceError, UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
 from facesnap.pipelines.facade import FaceSnap
-from facesnap.pipelines.roads import Source, face_mask, size_like, source_image, take_road
+from facesnap.pipelines.masks import face_mask
+from facesnap.pipelines.roads import rebuilt, road_class
 from facesnap.pipelines.sd import FaceSnapImg2ImgPipeline, FaceSnapInpaintPipeline, FaceSnapPipeline
+from facesnap.pipelines.start import Source, size_like, source_image
 
 SIDE = 64
 
@@ -45,11 +47,13 @@ def test_roads_share_everything_that_is_set_on_the_pipeline(snap: FaceSnap, scen
         (Source(scene, None, 0.5), FaceSnapImg2ImgPipeline),
         (Source(scene, mask, 0.5), FaceSnapInpaintPipeline),
     ):
-        road = take_road(pipeline, source)
+        road = rebuilt(pipeline, road_class(pipeline, source))
         assert type(road) is wanted
         assert all(getattr(road, name) is getattr(pipeline, name) for name in pipeline.components)
-    assert take_road(pipeline, None) is pipeline
-    assert type(take_road(take_road(pipeline, Source(scene, None, 0.5)), None)) is FaceSnapPipeline
+    img2img = rebuilt(pipeline, road_class(pipeline, Source(scene, None, 0.5)))
+    assert road_class(img2img, None) is FaceSnapPipeline
+    with pytest.raises(UsageError, match="object is not a pipeline"):
+        road_class(object(), None)
 
 
 def test_strength_says_how_far_from_the_image(snap: FaceSnap, me: Identity, scene: np.ndarray) -> None:

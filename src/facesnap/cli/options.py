@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from facesnap.core.pose import Pose
 
 _POSE = "Pose and expression"
-_MODEL = "Model"
+MODEL = "Model"
 
 Face = Annotated[
     int | None, typer.Option("--face", min=0, help="Which face, where a photo shows several: 0 is the largest.")
@@ -64,14 +65,14 @@ FaceCentre = Annotated[
 ]
 Base = Annotated[
     str,
-    typer.Option("--base", rich_help_panel=_MODEL, help="mini, a folder, a hub id, or a .safetensors file."),
+    typer.Option("--base", rich_help_panel=MODEL, help="mini, a folder, a hub id, or a .safetensors file."),
 ]
 Adapter = Annotated[
     str | None,
     typer.Option(
         "--adapter",
-        rich_help_panel=_MODEL,
-        help="Adapter of another base than mini: FaceSnap's, InstantID's, FaceID's.",
+        rich_help_panel=MODEL,
+        help="Adapter of another base than mini: FaceSnap's, InstantID's, FaceID's; a folder, file or hub id.",
     ),
 ]
 BaseConfig = Annotated[
@@ -79,17 +80,17 @@ BaseConfig = Annotated[
     typer.Option(
         "--base-config",
         metavar="FOLDER|HUB_ID",
-        rich_help_panel=_MODEL,
+        rich_help_panel=MODEL,
         help="Whose configs and tokenizer go with a single file as base, where none are found.",
     ),
 ]
 FaceEncoder = Annotated[
     Path | None,
-    typer.Option("--face-encoder", rich_help_panel=_MODEL, help="E_f of the adapter, an ArcFace ONNX file."),
+    typer.Option("--face-encoder", rich_help_panel=MODEL, help="E_f of the adapter, an ArcFace ONNX file."),
 ]
 ImageEncoder = Annotated[
     Path | None,
-    typer.Option("--image-encoder", rich_help_panel=_MODEL, help="E_c of FaceID-Plus, a CLIP vision folder."),
+    typer.Option("--image-encoder", rich_help_panel=MODEL, help="E_c of FaceID-Plus, a CLIP vision folder."),
 ]
 Carry = Annotated[
     str,
@@ -99,9 +100,31 @@ Carry = Annotated[
         help="What of the reference is kept where the prompt says nothing of it.",
     ),
 ]
-Device = Annotated[str, typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda or mps.")]
-DType = Annotated[str, typer.Option("--dtype", rich_help_panel=_MODEL, help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[str, typer.Option("--device", rich_help_panel=MODEL, help="auto, cpu, cuda or mps.")]
+DType = Annotated[str, typer.Option("--dtype", rich_help_panel=MODEL, help="auto, float32, bfloat16 or float16.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@dataclass
+class Posed:
+    """Every way to say a pose."""
+
+    pose_from: PoseFrom = None
+    yaw: Yaw = None
+    pitch: Pitch = None
+    roll: Roll = None
+    expression: Expression = None
+    gaze: Gaze = None
+    face_scale: FaceScale = None
+    face_centre: FaceCentre = None
+
+    def parse(self) -> Pose | Path | None:
+        """A pose, a driving photo (read once), or None; see :func:`parse_pose` for errors."""
+        spelled = {name: value for name, value in vars(self).items() if name != "pose_from"}
+        pose = parse_pose(self.pose_from, **spelled)
+        if pose is None:
+            check_photos(self.pose_from)
+        return pose or self.pose_from
 
 
 def parse_expression(words: list[str] | None) -> dict[str, float]:

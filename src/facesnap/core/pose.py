@@ -187,7 +187,7 @@ class Pose:
             ImageError, NoFaceError, FaceTooSmallError: the photo can't be used.
             AdapterError: the embedded weights are missing.
         """
-        from facesnap.pipelines.conditions import pose_from_image  # core stays below: only this one call
+        from facesnap.pipelines.analyser import pose_from_image  # core stays below: only this one call
 
         return pose_from_image(photo, keep_framing)
 

@@ -70,6 +70,7 @@ KINDS: Final[Mapping[str, str]] = {
     "base model": "give mini, a diffusers folder, a .safetensors file or a hub id",
     "base config": "give a diffusers folder (its weights may be missing), or a hub id",
     "adapter": "give a folder written by save_adapter, a hub id, or a published adapter's file",
+    "ControlNet": "give a diffusers folder, or a hub id",
 }
 
 
@@ -83,7 +84,7 @@ def find_local(name: str | Path, kind: str) -> Path | None:
     """Where a model given by name lies on this machine; None for a hub id, which may have to be fetched.
 
     Args:
-        name: a path or a hub id (``owner/name``).
+        name: a path or a hub id (``owner/name``; of an adapter also one file, ``owner/name/file.bin``).
         kind: one of :data:`KINDS`.
 
     Raises:
@@ -93,7 +94,10 @@ def find_local(name: str | Path, kind: str) -> Path | None:
     if path.exists():
         return path
     text = str(name)
-    if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not text.endswith(".safetensors"):
+    slashes = 0 if text.startswith((".", "/", "~")) else text.count("/")
+    if slashes == 1 and not text.endswith(".safetensors"):
+        return None
+    if slashes > 1 and kind == "adapter" and text.endswith((".bin", ".safetensors")):
         return None
     raise AdapterError(f"no {kind} at {name}: {KINDS[kind]}")
 

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ import torch
 import transformers
 
 from facesnap import __version__
-from facesnap.core.errors import AdapterError, EncoderMismatchError, one_line
+from facesnap.core.errors import AdapterError, EncoderMismatchError, UsageError, one_line
 from facesnap.core.images import write_atomic
 from facesnap.core.weights import read_json, save_whole, write_json
 from facesnap.models.card import CARD_NAME, adapter_card
@@ -135,7 +134,8 @@ def save_adapter(
     """Write an adapter folder; files appear whole, ``adapter.json`` last. The modules stay as they are.
 
     Args:
-        folder: where to; other files in it stay, a model card that is there already among them.
+        folder: where to; other files in it stay. Of a model card that is there already, what lies between its marks is
+            brought up to date; one without marks is the author's own, and stays.
         ffrnet: the network.
         mixer: its token source; its width must be FFRNet's.
         config: what the pair fits; versions are filled in.
@@ -143,17 +143,25 @@ def save_adapter(
 
     Raises:
         AdapterError: the two don't fit each other.
+        UsageError: the weights are offloaded in a way that leaves nothing to save.
         OutputError: the folder can't be written.
     """
     _check_pair(ffrnet, mixer)
+    for model in (ffrnet, mixer):
+        if any(parameter.is_meta for parameter in model.parameters()):
+            raise UsageError(
+                f"the weights of {type(model).__name__} are offloaded layer by layer, so that they can't be saved now:"
+                " call pipeline.remove_all_hooks() first, or save before offloading"
+            )
     versions = {"facesnap": __version__, "torch": str(torch.__version__), "diffusers": diffusers.__version__}
     config = dataclasses.replace(config, versions={**versions, "transformers": transformers.__version__})
     folder = Path(folder)
     for name, model in (("ffrnet", ffrnet), ("mixer", mixer)):
-        copied = model if dtype is None else copy.deepcopy(model).to(dtype)
-        save_whole(folder / name, copied.save_pretrained)
-    if not (folder / CARD_NAME).exists():
-        write_atomic(folder / CARD_NAME, adapter_card(config, ffrnet, mixer).encode())
+        save_whole(folder / name, (model if dtype is None else _cast(model, dtype)).save_pretrained)
+    card = folder / CARD_NAME
+    written = card.read_text(encoding="utf-8", errors="surrogateescape") if card.is_file() else None
+    text = adapter_card(config, ffrnet, mixer, written)
+    write_atomic(card, text.encode(errors="surrogateescape"))
     write_json(folder / CONFIG_NAME, {"format_version": FORMAT_VERSION, **dataclasses.asdict(config)})
 
 
@@ -197,6 +205,17 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
 def local_only(dtype: torch.dtype) -> dict[str, Any]:
     """Arguments for ``from_pretrained`` of a folder: no network, safetensors, and no remark on accelerate."""
     return {"dtype": dtype, "local_files_only": True, "use_safetensors": True, "low_cpu_mem_usage": False}
+
+
+def _cast(model: Any, dtype: torch.dtype) -> Any:
+    """The same network in another dtype, without the hooks that offloading may have put onto it."""
+    # Diffusers counts arguments given by position as defaults, and leaves defaults out.
+    config = {name: value for name, value in model.config.items() if name != "_use_default_values"}
+    with torch.device("meta"):
+        made = type(model).from_config(config)
+    tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    made.load_state_dict(tensors, assign=True)
+    return made
 
 
 def _check_pair(ffrnet: FFRNet, mixer: FacialAttributeMixer) -> None:

@@ -135,7 +135,7 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         Args:
             faces: one per person.
             images_per_prompt: the pipeline's ``num_images_per_prompt``.
-            controls: windows and levels; the other knobs are already in the tokens.
+            controls: windows, levels and the map's strength; the other knobs are already in the tokens.
             step: tells (step, steps), as the windows need it.
 
         Raises:
@@ -147,7 +147,7 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         levels = len(self.down_blocks) + 1
         if controls.level_scales is not None and len(controls.level_scales) != levels:
             raise UsageError(f"level_scales has {len(controls.level_scales)} factors, but FFRNet has {levels} levels")
-        held = Held([HeldFace.of(face, images_per_prompt) for face in faces], controls, step)
+        held = Held([HeldFace.of(face, images_per_prompt, controls.map_scale) for face in faces], controls, step)
         reset = _HELD.set({**_HELD.get(), id(self): held})
         try:
             yield held
@@ -182,7 +182,7 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
 
             def residuals(face: HeldFace) -> list[Tensor]:
                 states = face.rows(len(sample), known).to(sample.device, sample.dtype)
-                shown = controlnet_cond if face.landmark_map is None else face.landmark_map.to(sample)
+                shown = face.shown(sample, controlnet_cond)
                 with remembering(face.map_memory):
                     shown = shown if mapped or shown is None else face.blank(shown)
                     down, mid = stock(sample, timestep, states, shown, *args, return_dict=False, **kwargs)
@@ -193,9 +193,22 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         return ControlNetOutput(tuple(down), mid) if return_dict else (tuple(down), mid)
 
     def _silent(self, sample: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Residuals that change nothing, as small as they can be: (rows, 1, 1, 1)."""
-        nothing = sample.new_zeros(len(sample), 1, 1, 1)
-        return [nothing] * len(self.controlnet_down_blocks), nothing
+        """Residuals that change nothing. Each is a tensor of its own and of its full size: where there are several
+        ControlNets, diffusers adds the others' to them in place.
+        """
+        side = sample.shape[-2:]
+        sides = [side]  # conv_in's
+        for block in self.down_blocks:
+            sides += [side] * len(block.resnets)
+            if block.downsamplers is not None:
+                side = torch.Size((length + 1) // 2 for length in side)
+                sides.append(side)
+        ends = [*self.controlnet_down_blocks, self.controlnet_mid_block]
+        *down, mid = (
+            sample.new_zeros(len(sample), end.out_channels, *size)
+            for end, size in zip(ends, [*sides, side], strict=True)
+        )
+        return down, mid
 
     def _scaled(self, residuals: list[Tensor], scales: Sequence[float] | None) -> list[Tensor]:
         """Residuals times the factor of their level."""

@@ -53,18 +53,19 @@ class HeldFace:
     landmark_map: Tensor | None
     region: Tensor | None
     map_memory: MapMemory = field(default_factory=MapMemory)
-    _blank: list[Tensor] = field(default_factory=list)
+    _maps: dict[str, Tensor] = field(default_factory=dict)
 
     @staticmethod
-    def of(face: FaceInPicture, images_per_prompt: int) -> HeldFace:
-        """Repeat everything for each image."""
+    def of(face: FaceInPicture, images_per_prompt: int, map_scale: float = 1.0) -> HeldFace:
+        """Repeat everything for each image; ``map_scale``: the landmark map's strength."""
         null = face.tokens if face.null_tokens is None else face.null_tokens
         nobody = null if face.nobody is None else face.nobody
 
         def per_image(tokens: Tensor) -> Tensor:
             return tokens.expand(len(face.tokens), -1, -1).repeat_interleave(images_per_prompt, dim=0)
 
-        return HeldFace(per_image(face.tokens), per_image(null), per_image(nobody), face.landmark_map, face.region)
+        tokens = per_image(face.tokens), per_image(null), per_image(nobody)
+        return HeldFace(*tokens, face.landmark_map, face.region, MapMemory(map_scale))
 
     def rows(self, batch: int, known: bool) -> Tensor:
         """What each row of the UNet's batch attends to, (batch, N, W); nobody everywhere if the face isn't ``known``.
@@ -82,11 +83,23 @@ class HeldFace:
             return torch.cat([self.nobody] * (batch // images))
         return self.tokens if batch == images else torch.cat([self.null, self.tokens])
 
+    def shown(self, sample: Tensor, control: Tensor | None) -> Tensor | None:
+        """The map that FFRNet sees: this person's own, in the sample's precision, or else the pipeline's ``control``.
+
+        One tensor for the whole call, so that it is embedded once.
+        """
+        if self.landmark_map is None:
+            return control
+        kept = self._maps.get("own")
+        if kept is None or (kept.dtype, kept.device) != (sample.dtype, sample.device):
+            kept = self._maps["own"] = self.landmark_map.to(sample)
+        return kept
+
     def blank(self, landmark_map: Tensor) -> Tensor:
-        """An empty map of the same size: one tensor for the whole call, so that it is embedded once."""
-        if not self._blank:
-            self._blank.append(torch.zeros_like(landmark_map))
-        return self._blank[0]
+        """An empty map of the same size: one tensor for the whole call, too."""
+        if "blank" not in self._maps:
+            self._maps["blank"] = torch.zeros_like(landmark_map)
+        return self._maps["blank"]
 
 
 @dataclass(frozen=True)

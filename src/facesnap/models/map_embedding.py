@@ -18,8 +18,12 @@ from torch import Tensor
 
 @dataclass
 class MapMemory:
-    """The last map seen, in which of its versions (torch counts changes in place), and what was made of it."""
+    """The last map seen, in which of its versions (torch counts changes in place), and what was made of it.
 
+    ``scale``: the map's strength, on the line from the empty map's embedding (0) to its own (1) and beyond.
+    """
+
+    scale: float = 1.0
     source: Tensor | None = None
     version: int = -1
     embedded: Tensor | None = None
@@ -45,12 +49,23 @@ class MapEmbedding(ControlNetConditioningEmbedding):  # type: ignore[misc, unuse
     def forward(self, conditioning: Tensor) -> Tensor:
         """Embed, or give back what was made of the same map before; never while gradients are recorded."""
         memory = _MEMORY.get()
-        if memory is None or torch.is_grad_enabled():
+        if memory is None:
             return self._embed(conditioning)
+        if torch.is_grad_enabled():
+            return self._scaled(conditioning, memory.scale)
         version = -1 if conditioning.is_inference() else conditioning._version  # inference tensors count nothing
         if memory.embedded is None or memory.source is not conditioning or memory.version != version:
-            memory.source, memory.version, memory.embedded = conditioning, version, self._embed(conditioning)
+            memory.source, memory.version = conditioning, version
+            memory.embedded = self._scaled(conditioning, memory.scale)
         return memory.embedded
+
+    def _scaled(self, conditioning: Tensor, scale: float) -> Tensor:
+        """``e(0) + scale * (e(map) - e(0))``, e the stock embedding."""
+        embedded = self._embed(conditioning)
+        if scale == 1.0:
+            return embedded
+        empty = self._embed(torch.zeros_like(conditioning[:1]))
+        return empty + scale * (embedded - empty)
 
     def _embed(self, conditioning: Tensor) -> Tensor:
         # Few channels at full size: on a CPU twice as fast when they lie side by side (docs/LOG.md).

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from facesnap.models.checkpoint import AdapterConfig
     from facesnap.models.controls import FaceControls
     from facesnap.models.mixer import FacialAttributeMixer
-    from facesnap.pipelines.conditions import Analyser, Conditions
+    from facesnap.pipelines.analyser import Analyser
+    from facesnap.pipelines.conditions import Conditions
 
 
 #: What of a face CLIP sees for FaceID-Plus, and which of its states are read: the last but one.
@@ -56,17 +57,19 @@ class FaceAdapter(Protocol):
         defaults: settings for generation, by diffusers' names.
         identity_guidance: share of the guidance that acts on the face where a call doesn't say.
         control_scale: weight of its ControlNet at ``landmark_scale`` 1; None for an adapter without one.
+        sets: options of diffusers' call that it gives by itself.
     """
 
     defaults: Mapping[str, Any]
     identity_guidance: float
     control_scale: float | None
+    sets: frozenset[str]
 
     def check(self, analyser: Analyser) -> None:
         """EncoderMismatchError if it can't read what these encoders see."""
 
-    def check_controls(self, controls: FaceControls) -> None:
-        """UsageError for a knob that it doesn't have."""
+    def check_controls(self, controls: FaceControls, posed: bool = False) -> None:
+        """UsageError for a knob that it doesn't have, and for a call that is ``posed`` if it has no spatial control."""
 
     def tokens(self, identity: Identity, controls: FaceControls, device: torch.device) -> FaceTokens:
         """What the attentions read of a person."""
@@ -84,6 +87,7 @@ class MixerAdapter:
     #: In full, skin gets too dark or too pale and glasses stay away; not at all, likeness falls (docs/LOG.md).
     identity_guidance = 0.5
     control_scale: float | None = 1.0
+    sets: frozenset[str] = frozenset()
 
     def __init__(self, mixer: FacialAttributeMixer, config: AdapterConfig) -> None:
         self.mixer, self.config, self.defaults = mixer, config, config.defaults
@@ -92,16 +96,17 @@ class MixerAdapter:
         """The mixer reads only what it was trained on."""
         self.config.check_encoders(analyser.encoders)
 
-    def check_controls(self, controls: FaceControls) -> None:
+    def check_controls(self, controls: FaceControls, posed: bool = False) -> None:
         """It has all of them."""
 
     @torch.no_grad()
     def tokens(self, identity: Identity, controls: FaceControls, device: torch.device) -> FaceTokens:
         """``f_mix`` of the paper's figure."""
         arrays = identity.face_embedding, identity.appearance
-        f_id, f_clip = (torch.from_numpy(array)[None].to(device, self.mixer.dtype) for array in arrays)
-        person = self.mixer(f_id, f_clip, streams=controls.streams)
-        nobody = self.mixer(f_id, f_clip, scale=0.0)
+        # Twice, the second time as nobody: its tokens are asked of the network, which may have to be loaded first.
+        f_id, f_clip = (torch.from_numpy(np.stack([array] * 2)).to(device, self.mixer.dtype) for array in arrays)
+        drop = torch.tensor([False, True], device=device)
+        person, nobody = self.mixer(f_id, f_clip, drop, streams=controls.streams).split(1)
         return FaceTokens.between(nobody, person, controls.identity_scale, guidance_of(self, controls))
 
     def draw(self, landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -122,6 +127,7 @@ class PublishedFace:
     """
 
     identity_guidance = 1.0  # as in their projects
+    sets = frozenset({"ip_adapter_image", "ip_adapter_image_embeds"})
 
     def __init__(self, adapter: PublishedAdapter, empty: Callable[[], np.ndarray]) -> None:
         self.adapter, self.empty, self.defaults = adapter, empty, adapter.defaults
@@ -143,12 +149,18 @@ class PublishedFace:
                 " as image_encoder (docs/PUBLISHED_ADAPTERS.md)"
             )
 
-    def check_controls(self, controls: FaceControls) -> None:
-        """They have one stream of tokens; without a ControlNet nothing depends on the step or level."""
+    def check_controls(self, controls: FaceControls, posed: bool = False) -> None:
+        """They have one stream of tokens; without a ControlNet nothing depends on landmarks, step or level."""
         if controls.abstract_scale != controls.detail_scale:
             raise UsageError(f"{self.adapter.kind} has no mixer: leave out abstract_scale and detail_scale")
-        if self.control_scale is None and (controls.timed or controls.level_scales is not None):
+        if self.control_scale is not None:
+            return
+        if controls.timed or controls.level_scales is not None:
             raise UsageError(f"{self.adapter.kind} has no ControlNet: leave out windows and level_scales")
+        if (controls.landmark_scale, controls.map_scale) != (1.0, 1.0):
+            raise UsageError(f"{self.adapter.kind} has no ControlNet: leave out landmark_scale and map_scale")
+        if posed:
+            raise UsageError(f"{self.adapter.kind} has no ControlNet, so that no pose can be asked for: leave it out")
 
     def tokens(self, identity: Identity, controls: FaceControls, device: torch.device) -> FaceTokens:
         """Resampled, or projected, face vectors."""
@@ -183,3 +195,15 @@ def guidance_of(adapter: FaceAdapter, controls: FaceControls) -> float:
     """Share of the guidance that acts on the face: the call's, or else the adapter's own."""
     given = controls.identity_guidance
     return adapter.identity_guidance if given is None else given
+
+
+def check_blind(adapter: FaceAdapter, image: Any, small_faces: Any, control_images: Any) -> None:
+    """UsageError for what an adapter without a ControlNet can't do: other ControlNets, and to find small faces again
+    where no ``image`` showed them.
+    """
+    if adapter.control_scale is not None:
+        return
+    if control_images:
+        raise UsageError("this adapter's pipeline has no ControlNets: leave out control_images")
+    if small_faces and image is None:
+        raise UsageError("this adapter has no ControlNet, so faces may be anywhere: leave out small_faces")

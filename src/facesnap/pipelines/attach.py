@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import inspect
+from typing import Any, Final
 
-import torch
-from diffusers import ControlNetModel
-from diffusers.models.controlnets.multicontrolnet import MultiControlNetModel
+from diffusers import (
+    StableDiffusionControlNetImg2ImgPipeline,
+    StableDiffusionControlNetInpaintPipeline,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionXLControlNetImg2ImgPipeline,
+    StableDiffusionXLControlNetInpaintPipeline,
+    StableDiffusionXLControlNetPipeline,
+)
 
-from facesnap.core.errors import AdapterError, one_line
-from facesnap.models.checkpoint import Adapter, family_of, is_sdxl, local_only
+from facesnap.core.errors import AdapterError, UsageError
+from facesnap.models.checkpoint import Adapter, family_of, is_sdxl
+from facesnap.models.published import InstantID, PublishedAdapter
+from facesnap.pipelines.bases.find import check_unet
+from facesnap.pipelines.binding import FaceBinding
+from facesnap.pipelines.controlnets import beside
+from facesnap.pipelines.offload import is_offloaded
 from facesnap.pipelines.quiet import quiet
+from facesnap.pipelines.roads import PLAIN_ROADS, rebuilt
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
+
+#: Pipelines whose components, on their own, are all that there is to them. Others (PAG, AnimateDiff, LEdits ...) would
+#: lose what makes them special.
+STOCK: Final[frozenset[type]] = frozenset(
+    {
+        *(road for family in PLAIN_ROADS for road in family),
+        *(StableDiffusionControlNetPipeline, StableDiffusionXLControlNetPipeline),
+        *(StableDiffusionControlNetImg2ImgPipeline, StableDiffusionXLControlNetImg2ImgPipeline),
+        *(StableDiffusionControlNetInpaintPipeline, StableDiffusionXLControlNetInpaintPipeline),
+    }
+)
+
+
+def check_pipeline(pipeline: Any) -> str:
+    """The family of a pipeline that an adapter can be attached to; to be asked before the adapter is loaded.
+
+    Raises:
+        AdapterError: not a stock pipeline of Stable Diffusion, one that has an adapter of FaceSnap's already, or one
+            whose UNet takes more than text.
+        UsageError: its weights are offloaded.
+    """
+    name = type(pipeline).__name__
+    if isinstance(pipeline, FaceBinding):
+        raise AdapterError(f"this {name} has an adapter already: give the pipeline that it was made from")
+    if type(pipeline) not in STOCK:
+        raise AdapterError(
+            f"{name} is not a Stable Diffusion pipeline of the usual kinds (text, img2img, inpaint, with ControlNets or"
+            " without), and what is special to it would be lost: load its base by from_pretrained"
+        )
+    unet = pipeline.unet
+    if unet is None:
+        raise AdapterError(f"this {name} has no UNet: give a whole pipeline")
+    check_unet(unet.config, f"this {name}")
+    if is_offloaded(unet):
+        raise UsageError(
+            f"the weights of this {name} are offloaded (or spread over devices), where new networks can't follow:"
+            " attach the adapter first, then offload snap.pipeline"
+        )
+    return family_of(unet.config)
 
 
 def attach(pipeline: Any, adapter: Adapter) -> FaceSnapPipeline | FaceSnapXLPipeline:
@@ -25,42 +74,50 @@ def attach(pipeline: Any, adapter: Adapter) -> FaceSnapPipeline | FaceSnapXLPipe
         adapter: moved to the pipeline's device.
 
     Raises:
-        AdapterError: not such a pipeline, or one of another family than the adapter's (both named).
+        AdapterError, UsageError: see :func:`check_pipeline`; or it is of another family than the adapter's (both
+            named).
     """
-    parts = dict(getattr(pipeline, "components", {}))
-    if not {"vae", "unet", "text_encoder", "tokenizer", "scheduler"} <= set(parts):
-        raise AdapterError(f"{type(pipeline).__name__} is not a Stable Diffusion pipeline")
-    family = family_of(parts["unet"].config)
+    family = check_pipeline(pipeline)
     adapter.config.check_base(family, type(pipeline).__name__)
-    for network in (adapter.ffrnet, adapter.mixer):
-        network.to(device=parts["unet"].device, dtype=parts["unet"].dtype)
-    others = parts.pop("controlnet", None)
-    parts |= {"controlnet": beside(adapter.ffrnet, getattr(others, "nets", [others] if others else []))}
-    flags = {name: pipeline.config[name] for name in ("force_zeros_for_empty_prompt",) if name in pipeline.config}
-    if is_sdxl(family):
-        flags["add_watermarker"] = getattr(pipeline, "watermark", None) is not None
-    made = (FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline)(**parts, **flags, mixer=adapter.mixer)
-    made.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
+    made: FaceSnapPipeline | FaceSnapXLPipeline = _around(pipeline, family, adapter.ffrnet, adapter.mixer)
     return made
 
 
-def beside(ffrnet: Any, others: Sequence[Any]) -> Any:
-    """FFRNet alone, or with other ControlNets behind it."""
-    return MultiControlNetModel([ffrnet, *others]) if others else ffrnet
+def attach_published(pipeline: Any, adapter: PublishedAdapter) -> Any:
+    """A pipeline of the same components for a published adapter: FaceSnap's for InstantID, the stock one for text for
+    adapters without a ControlNet.
 
-
-def load_controlnets(names: Sequence[str | Path], dtype: torch.dtype) -> list[ControlNetModel]:
-    """Other ControlNets: folders or hub ids.
+    Unlike :func:`attach` it changes the UNet, which the two pipelines share: until ``adapter.detach(pipeline)`` the
+    given one asks for ``ip_adapter_image_embeds``, too.
 
     Raises:
-        AdapterError: one of them can't be loaded.
+        AdapterError, UsageError: see :func:`attach`; or the pipeline has ControlNets, or an IP-Adapter, beside which
+            this adapter doesn't work.
+        MissingExtraError: FaceID's LoRA needs peft.
     """
-    made = []
-    for name in names:
-        local = local_only(dtype) if Path(name).is_dir() else {"dtype": dtype}
-        try:
-            with quiet():
-                made.append(ControlNetModel.from_pretrained(str(name), **local))
-        except Exception as error:  # the hub's client, diffusers and safetensors share no base class
-            raise AdapterError(f"the ControlNet {name} can't be loaded: {one_line(error)}") from error
+    family = check_pipeline(pipeline)
+    name = type(pipeline).__name__
+    adapter.check_family(family, name)
+    if isinstance(adapter, InstantID):
+        adapter.layout.check_unet(pipeline.unet)  # before IdentityNet's gigabytes are read
+        made = _around(pipeline, family, adapter.identity_net(pipeline.unet.dtype), None)
+    elif getattr(pipeline, "controlnet", None) is not None:
+        raise UsageError(f"{adapter.kind} works without ControlNets: attach it to a pipeline that has none")
+    else:
+        made = rebuilt(pipeline, PLAIN_ROADS[1 if is_sdxl(family) else 0][0])
+    with quiet():
+        adapter.attach(made)
     return made
+
+
+def _around(pipeline: Any, family: str, ffrnet: Any, mixer: Any) -> Any:
+    kind = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
+    known = set(inspect.signature(kind.__init__).parameters)
+    if foreign := sorted(set(pipeline.components) - known):
+        raise AdapterError(f"this {type(pipeline).__name__} has a {foreign[0]}, which FaceSnap knows nothing of")
+    for network in (ffrnet, mixer):
+        if network is not None:
+            network.to(device=pipeline.unet.device, dtype=pipeline.unet.dtype)
+    others = pipeline.components.get("controlnet")
+    nets = getattr(others, "nets", [others] if others is not None else [])
+    return rebuilt(pipeline, kind, controlnet=beside(ffrnet, nets), mixer=mixer)

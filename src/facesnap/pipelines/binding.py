@@ -10,9 +10,12 @@ import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 
 from facesnap.core.errors import AdapterError, UsageError
-from facesnap.models.controls import FaceControls
+from facesnap.models.controls import ALWAYS, FaceControls, Window, is_open
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.held import FaceInPicture
+
+# A saved pipeline's ControlNets; diffusers loads a component of ours only from a module that is already imported.
+from facesnap.models.several import FaceControlNets as FaceControlNets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +73,7 @@ class FaceBinding:
             face_tokens: ``f_mix`` (1 or prompts, N, W) of the mixer.
             null_tokens: (1, N, W) for the unguided half.
             faces: in place of the tokens: everyone in the picture.
-            controls: windows and levels, see :class:`FaceControls`.
+            controls: windows, levels and the map's strength, see :class:`FaceControls`.
             num_images_per_prompt: as in the stock pipeline.
             callback_on_step_end: as there.
             options: everything else that the stock pipeline takes, by name.
@@ -88,6 +91,9 @@ class FaceBinding:
             if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
                 options["callback_on_step_end_tensor_inputs"] = callback_on_step_end.tensor_inputs
             callback_on_step_end = clock.tick
+            if controls.identity_window != ALWAYS and options.get("ip_adapter_image_embeds") is not None:
+                clock.decoupled = _DecoupledAttention(options, controls.identity_window)
+                options["cross_attention_kwargs"] = clock.decoupled.options
         with self.ffrnet.attend_to_all(faces, num_images_per_prompt, controls, clock.step):
             return self._stock_call()(
                 self,
@@ -130,10 +136,14 @@ class _Clock:
 
     def __init__(self, pipeline: FaceBinding, callback: Any) -> None:
         self.pipeline, self.callback, self.index = pipeline, callback, 0
+        self.decoupled: _DecoupledAttention | None = None
 
     def step(self) -> tuple[int, int]:
-        """(step, steps)."""
-        return self.index, int(self.pipeline.num_timesteps)
+        """(step, steps). FFRNet asks for it at the beginning of each step, before the UNet runs."""
+        now = self.index, int(self.pipeline.num_timesteps)
+        if self.decoupled is not None:
+            self.decoupled.at(now)
+        return now
 
     def tick(self, pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """At the end of a step."""
@@ -141,9 +151,35 @@ class _Clock:
         return {} if self.callback is None else dict(self.callback(pipeline, step, timestep, tensors) or {})
 
 
+class _DecoupledAttention:
+    """A published adapter's attention to the face in the UNet, which is silent outside of the identity's window.
+
+    It is silenced by masks that are zero everywhere. They belong to the call, while the attention's scale belongs to
+    the UNet and so to everyone who uses it.
+
+    Args:
+        options: of the stock pipeline's call, ``ip_adapter_image_embeds`` (each (rows, faces, N, W)) among them.
+        window: shares of the steps between which it acts.
+    """
+
+    def __init__(self, options: dict[str, Any], window: Window) -> None:
+        self.options: dict[str, Any] = dict(options.get("cross_attention_kwargs") or {})
+        self.window, self.given = window, self.options.get("ip_adapter_masks")
+        size = options.get("height") or 64, options.get("width") or 64
+        self.silence = [torch.zeros(1, each.shape[1], *size) for each in options["ip_adapter_image_embeds"]]
+
+    def at(self, now: tuple[int, int]) -> None:
+        """Set the masks of step ``(step, steps)`` in the dictionary that the pipeline hands to its UNet."""
+        masks = self.given if is_open(self.window, *now) else self.silence
+        if masks is None:
+            self.options.pop("ip_adapter_masks", None)
+        else:
+            self.options["ip_adapter_masks"] = masks
+
+
 def stock_options(pipeline: Any) -> set[str]:
-    """Names of what the call of a stock pipeline takes, be it ours around it or itself."""
-    kind = type(pipeline)
+    """Names of what the call of a stock pipeline (or its class) takes, be it ours around it or itself."""
+    kind = pipeline if isinstance(pipeline, type) else type(pipeline)
     call = kind._stock_call() if issubclass(kind, FaceBinding) else kind.__call__
     return set(inspect.signature(call).parameters) - {"self", "kwargs"}
 

@@ -19,7 +19,7 @@ from facesnap.core.types import Camera
 
 if TYPE_CHECKING:
     from facesnap.landmarks.fit import FittedFace
-    from facesnap.pipelines.conditions import Analyser
+    from facesnap.pipelines.analyser import Analyser
 
 #: What is taken for a clip by its name; anything else is a picture.
 CLIPS: Final = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")

@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import torch
 
-from facesnap.core.errors import FaceTooSmallError, NoFaceError, UsageError
+from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.images import load_image
 from facesnap.core.machine import choose_device
 from facesnap.core.pose import Pose
-from facesnap.core.weights import MODEL_NAME, mini_folder, sha256_12
-from facesnap.faces.encode import FaceEncoder, FaceRecogniser
+from facesnap.core.weights import sha256_12
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.checkpoint import save_adapter
 from facesnap.models.controls import FaceControls
-from facesnap.pipelines.adapters import FaceAdapter, MixerAdapter, guidance_of
+from facesnap.pipelines.acquaintances import Acquaintances
+from facesnap.pipelines.adapters import FaceAdapter, MixerAdapter, check_blind
+from facesnap.pipelines.analyser import Analyser
 from facesnap.pipelines.assembly import load_parts, parts_around
 from facesnap.pipelines.binding import execution_device
-from facesnap.pipelines.conditions import Analyser, Conditions, as_list
+from facesnap.pipelines.conditions import Conditions
+from facesnap.pipelines.offload import Offload
 from facesnap.pipelines.prompts import CARRIED, check_carry, fits, with_looks
-from facesnap.pipelines.request import check_options, check_prompts, seeds_of, take_controls
-from facesnap.pipelines.result import Judgement, Result
-from facesnap.pipelines.roads import NAMED_MASKS, Source, check_source, size_like, source_image, take_mask, take_road
-from facesnap.pipelines.sampling import Job, sample, second_pass
+from facesnap.pipelines.request import (
+    check_control_images,
+    check_options,
+    check_strength,
+    noise_of,
+    steps_of,
+    take_controls,
+    whole,
+)
+from facesnap.pipelines.result import Result
+from facesnap.pipelines.roads import road_class
+from facesnap.pipelines.sampling import Job, sample
+from facesnap.pipelines.second_pass import second_pass
+from facesnap.pipelines.settings import settings_of
 from facesnap.pipelines.small_faces import SmallFaces
+from facesnap.pipelines.start import Opened, check_source, size_like
 from facesnap.pipelines.subjects import Subject, everyone
+from facesnap.pipelines.texts import TOKENIZING, take_texts
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
@@ -40,21 +52,8 @@ if TYPE_CHECKING:
 #: Where an adapter doesn't say otherwise.
 DEFAULTS: Final[Mapping[str, Any]] = {"num_inference_steps": 20, "guidance_scale": 5.0}
 
-#: How much of an image is lost to noise where the call doesn't say, and there is no mask.
-STRENGTH: Final = 0.8
 
-
-@dataclass(frozen=True)
-class Enrolled:
-    """What an identity file doesn't hold, remembered as long as the Identity object lives: the first photo's
-    ``pose``, and the judge's ``vector`` (D,) of the person, None without a judge.
-    """
-
-    pose: Pose
-    vector: np.ndarray | None
-
-
-class FaceSnap:
+class FaceSnap(Acquaintances):
     """Portraits of one person from a photo and a prompt.
 
     Example:
@@ -74,9 +73,9 @@ class FaceSnap:
     ) -> None:
         """``sources``: name -> file or folder of the weights, whose hashes go into the pictures' metadata."""
         adapter.check(analyser)
-        self.pipeline, self.analyser, self.adapter = pipeline, analyser, adapter
+        super().__init__(analyser)
+        self.pipeline, self.adapter = pipeline, adapter
         self._sources = dict(sources or {})
-        self._enrolled: WeakKeyDictionary[Identity, Enrolled] = WeakKeyDictionary()
 
     @classmethod
     def from_pretrained(
@@ -90,25 +89,30 @@ class FaceSnap:
         controlnets: Sequence[str | Path] = (),
         face_encoder: str | Path | None = None,
         image_encoder: str | Path | None = None,
+        offload: Offload = "none",
     ) -> FaceSnap:
         """Load a base and an adapter.
 
         Args:
             base: ``"mini"``, a diffusers folder, a hub id, or a single ``.safetensors`` file (docs/BASES.md).
             adapter: a folder or hub id of FaceSnap's own; None takes the embedded one (which fits mini and its
-                fine-tunes); or InstantID's or IP-Adapter-FaceID's file or folder (docs/PUBLISHED_ADAPTERS.md).
+                fine-tunes); or InstantID's or IP-Adapter-FaceID's file, folder, hub id, or one file of a hub repository
+                (``owner/name/file``; docs/PUBLISHED_ADAPTERS.md).
             device: ``auto``, ``cpu``, ``cuda``, ``mps``.
             dtype: ``auto``, ``float32``, ``bfloat16``, ``float16``, or torch's own.
             base_config: for a single file, the diffusers folder or hub id whose configs and tokenizer go with it.
             controlnets: others beside FFRNet, folders or hub ids; a call gives them ``control_images``.
             face_encoder: E_f, an ArcFace-style ONNX file; None is mini's.
             image_encoder: E_c for FaceID-Plus, a transformers folder; None is mini's.
+            offload: where weights lie between their turns, for models larger than the accelerator's memory: ``none``
+                (all of them on the accelerator), ``model``, ``sequential``, ``group`` (docs/USING.md).
 
         Raises:
-            AdapterError: base or adapter is missing or damaged, or they don't fit each other.
+            AdapterError: base, adapter or ControlNet is missing or damaged, or they don't fit each other.
             EncoderMismatchError: the adapter was trained with other encoders than those at hand.
-            UsageError: no such device or dtype.
-            MissingExtraError: an ONNX file needs onnxruntime, FaceID needs peft.
+            UsageError: no such device, dtype or offload; offloading from the CPU; ControlNets with an adapter that
+                works without.
+            MissingExtraError: an ONNX file needs onnxruntime, FaceID needs peft, offloading needs accelerate.
         """
         where = choose_device(device)
         return cls(
@@ -118,35 +122,54 @@ class FaceSnap:
                 controlnets=controlnets,
                 face_encoder=face_encoder,
                 image_encoder=image_encoder,
+                offload=offload,
             )
         )
 
     @classmethod
-    def from_pipe(cls, pipeline: Any, adapter: str | Path | None = None) -> FaceSnap:
+    def from_pipe(
+        cls,
+        pipeline: Any,
+        adapter: str | Path | None = None,
+        *,
+        face_encoder: str | Path | None = None,
+        image_encoder: str | Path | None = None,
+    ) -> FaceSnap:
         """Attach an adapter to a Stable Diffusion pipeline that is already there, with all that is set on it.
 
-        The pipeline given stays as it is and goes on working: the two share their components, none of which changes.
+        The two pipelines share their components. With an adapter of FaceSnap's own none of them changes, and the one
+        given goes on working; a published adapter changes their UNet, until ``snap.adapter.adapter.detach(pipeline)``.
 
         Args:
-            pipeline: a diffusers pipeline of Stable Diffusion or SDXL, with ControlNets or without.
-            adapter: a folder or hub id; None takes the embedded one.
+            pipeline: a stock diffusers pipeline of Stable Diffusion or SDXL, of any road, with ControlNets or without.
+                Offload it afterwards, by ``snap.pipeline``.
+            adapter: as in :meth:`from_pretrained`; None takes the embedded one.
+            face_encoder: the same.
+            image_encoder: the same.
 
         Raises:
             AdapterError: not such a pipeline, or the adapter doesn't fit it.
             EncoderMismatchError: the adapter was trained with other encoders than those at hand.
+            UsageError: the pipeline is offloaded, or has something beside which a published adapter doesn't work.
+            MissingExtraError: an ONNX file needs onnxruntime, FaceID needs peft.
         """
-        return cls(*parts_around(pipeline, adapter))
+        return cls(*parts_around(pipeline, adapter, face_encoder=face_encoder, image_encoder=image_encoder))
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write the adapter to a folder that :meth:`from_pretrained` takes as ``adapter`` (docs/ADAPTERS.md).
 
+        Args:
+            folder: where to; a model card in it is brought up to date, but for what was written below its marks.
+            dtype: what the weights are stored as; None keeps theirs.
+
         Raises:
-            UsageError: it is a published adapter, which stays where it is.
+            UsageError: it is a published adapter, which stays where it is; or its weights are offloaded in a way that
+                leaves nothing to save.
             OutputError: the folder can't be written.
         """
         if not isinstance(self.adapter, MixerAdapter):
             raise UsageError("only adapters of FaceSnap's own are saved: a published one stays where it is")
-        save_adapter(folder, self.pipeline.ffrnet, self.adapter.mixer, self.adapter.config)
+        save_adapter(folder, self.pipeline.ffrnet, self.adapter.mixer, self.adapter.config, dtype)
 
     @property
     def predictor(self) -> LandmarkPredictor:
@@ -157,42 +180,6 @@ class FaceSnap:
     def default_steps(self) -> int:
         """Denoising steps of a call that doesn't say how many."""
         return int(self._defaults["num_inference_steps"])
-
-    def enroll(self, photos: ImageSource | Sequence[ImageSource], face: int | None = None) -> Identity:
-        """Get to know a person.
-
-        Args:
-            photos: one photo or several of the same person; paths, PIL pictures or (H, W, 3) uint8 arrays.
-            face: which face of each photo, from 0, the largest first; None takes the largest.
-
-        Raises:
-            ImageError, NoFaceError, FaceTooSmallError: a photo can't be used.
-            UsageError: no photo, or no face of that number.
-            AdapterError: the judge is damaged.
-        """
-        readings = [self.analyser.read(photo, face) for photo in as_list(photos)]
-        identity = self.analyser.identity(readings)
-        vector = None
-        if self.judge is not None:
-            mean = self.judge.encode([reading.crop() for reading in readings]).mean(axis=0)
-            vector = mean / max(float(np.linalg.norm(mean)), 1e-12)
-        self._enrolled[identity] = Enrolled(readings[0].fitted.pose.framed(None), vector)
-        return identity
-
-    def pose_of(self, identity: Identity, pose: Pose | ImageSource | None = None) -> Pose:
-        """What a call's ``pose`` stands for.
-
-        A pose is itself (with its camera, if it has one). A photo gives pose and expression in the default
-        composition: usual photos show faces smaller than the model draws them; ``Pose.from_image(photo,
-        keep_framing=True)`` asks for its framing too. None is the reference's own pose and expression, in the default
-        composition (straight and neutral if the identity comes from a file, which holds no pose).
-        """
-        if isinstance(pose, Pose):
-            return pose
-        if pose is not None:
-            return self.analyser.pose_from(pose)
-        known = self._enrolled.get(identity)
-        return known.pose if known else Pose()
 
     def conditions(
         self,
@@ -211,8 +198,12 @@ class FaceSnap:
 
         Raises:
             EncoderMismatchError: the identity was made with other encoders; names both.
+            UsageError: several people, or a place that can't be.
         """
-        (subject,) = everyone(identity, pose)
+        people = everyone(identity, pose)
+        if len(people) > 1:
+            raise UsageError(f"conditions are of one person, not {len(people)}: ask for each subject's")
+        subject = people[0]
         subject.identity.check(self.analyser.encoders)
         asked = self.pose_of(subject.identity, subject.pose)
         place = execution_device(self.pipeline)
@@ -220,14 +211,15 @@ class FaceSnap:
 
     def __call__(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | None,
         identity: Identity | Subject | Sequence[Subject],
         pose: Pose | ImageSource | None = None,
         *,
-        negative_prompt: str | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
         num_images_per_prompt: int = 1,
         width: int | None = None,
         height: int | None = None,
@@ -246,28 +238,33 @@ class FaceSnap:
         """Make portraits.
 
         Args:
-            prompt: what the portrait shows; several prompts give pictures of each.
+            prompt: what the portrait shows; several prompts give pictures of each. None where ``prompt_embeds`` are
+                given among the options.
             identity: who, from :meth:`enroll` or :meth:`Identity.load`; for several people in one picture, a list of
                 :class:`Subject`.
             pose: a Pose, a driving photo, or None for the reference's own; see :meth:`pose_of`. Where a call starts
                 from an ``image``, None is the pose of the face found there, in its place.
-            negative_prompt: what it should not show.
+            negative_prompt: what it should not show; one for all, or one per prompt.
             num_inference_steps: None takes the adapter's default.
             guidance_scale: the same.
-            seed: of the first picture; picture i has ``seed + i``. None draws one (it is in the result's settings).
+            seed: of the first picture; picture i has ``seed + i``. A list has one per picture. None draws one (it is
+                in the result's settings).
+            generator: in place of a seed, as in diffusers: one, or a list of one per picture.
             num_images_per_prompt: how many pictures of each prompt.
-            width: in pixels, a multiple of the VAE's factor; None is the base's own, or the image's proportions.
+            width: in pixels, a multiple of the VAE's factor; what isn't given is the base's own, or follows the image's
+                proportions (see :meth:`size_for`).
             height: the same.
             image: a picture to start from (img2img).
-            mask_image: what of it is made anew (inpainting): a picture that is white there, ``"face"``, or
-                ``"background"`` (all but the face). The rest stays as it was.
+            mask_image: what of it is made anew (inpainting): a picture of the same proportions that is white there,
+                ``"face"``, or ``"background"`` (all but the faces in it). The rest stays as it was.
             strength: how much of the image is lost to noise, from 0 to 1; None is 0.8, with a mask 1.
             control_images: one per ControlNet beside FFRNet, in their order.
             control_scales: their weights; None is 1 each.
             carry: what of the reference is said where the prompt is silent of it, see :meth:`full_prompt`.
             long_prompts: encode prompts longer than the text encoder takes in pieces.
             small_faces: make faces that are small in the picture anew, larger, in a second pass.
-            callback_on_step_end: as in diffusers.
+            callback_on_step_end: as in diffusers; it is given the pipeline of this call, and called in a second pass,
+                too.
             output_type: as in diffusers.
             options: the knobs of :class:`FaceControls` (``identity_scale``, ``landmark_scale`` ...), and anything else
                 that the diffusers pipeline takes.
@@ -278,104 +275,76 @@ class FaceSnap:
             UsageError: a size, seed, place or option that can't be, or something to carry that isn't known.
             NoFaceError: a mask by name, and no face in the image.
         """
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         controls, stock = take_controls(options)
-        controls = replace(controls, identity_guidance=guidance_of(self.adapter, controls))
-        self.adapter.check_controls(controls)
         check_source(image, mask_image, strength)
-        check_prompts(self.pipeline, prompts, negative_prompt, long_prompts)
+        check_control_images(control_images, control_scales)
+        texts = take_texts(self.pipeline, prompt, negative_prompt, stock, long_prompts)
+        noise = noise_of(seed, generator, num_images_per_prompt, len(texts))
         people = everyone(identity, pose)
-        start = None if image is None else self._start(image, width, height)
-        size = self.size(width, height) if start is None else (start.shape[1], start.shape[0])
-        people, found = self._placed(people, start, mask_image)
-        conditions = [self.conditions(person, None, size, controls) for person in people]
-        source = None
-        if start is not None:
-            mask = take_mask(mask_image, [*(each.landmarks for each in conditions), *found], size)
-            source = Source(start, mask, strength or (STRENGTH if mask is None else 1.0))
-        check_options(take_road(self.pipeline, source), stock)
+        self.adapter.check_controls(controls, posed=any(person.pose is not None for person in people))
+        check_blind(self.adapter, image, small_faces, control_images)
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
         stock = {**self._defaults, **stock, **{name: value for name, value in given.items() if value is not None}}
+        steps = steps_of(stock)
+        opened = None
+        if image is not None:
+            picture = load_image(image)
+            opened = Opened.of(picture, self.size_for(picture, width, height), people, self.analyser)
+            people = opened.posed(people)
+        size = self.size(width, height) if opened is None else opened.size
+        poses = [self.pose_of(person.identity, person.pose) for person in people]
+        people = [replace(person, pose=own) for person, own in zip(people, poses, strict=True)]
+        conditions = [self.conditions(person, None, size, controls) for person in people]
+        asked = [each.landmarks for each in conditions]
+        source = None if opened is None else opened.source(mask_image, strength, asked)
+        if source is not None:
+            check_strength(source.strength, steps)
+        check_options(road_class(self.pipeline, source), stock, self.adapter.sets)
         job = Job(
-            prompts=[self.full_prompt(each, people, carry) for each in prompts],
-            negative=negative_prompt or "",
+            texts=replace(
+                texts, prompts=[self.full_prompt(each, people, carry, texts.long_prompts) for each in texts.prompts]
+            ),
             conditions=conditions,
             adapter=self.adapter,
             controls=controls,
-            seeds=seeds_of(seed, num_images_per_prompt, len(prompts)),
+            noise=noise,
             source=source,
             control_images=control_images,
             control_scales=control_scales,
-            long_prompts=long_prompts,
             options={**stock, "callback_on_step_end": callback_on_step_end, "output_type": output_type},
         )
-        images = sample(self.pipeline, job)
-        if small_faces:
-            settings = small_faces if isinstance(small_faces, SmallFaces) else SmallFaces()
-            images = second_pass(self.pipeline, job, images, min(self.size()), settings)
-        return self._result(job, images, prompts, people, stock)
-
-    def _start(self, image: ImageSource, width: int | None, height: int | None) -> np.ndarray:
-        """The picture a call starts from, of the call's size."""
-        picture = load_image(image)
-        if width is None and height is None:
-            width, height = size_like(picture, self.size(), self.pipeline.vae_scale_factor)
-        return source_image(picture, self.size(width, height))
-
-    def _placed(
-        self, people: list[Subject], start: np.ndarray | None, mask_image: Any
-    ) -> tuple[list[Subject], list[np.ndarray]]:
-        """The subjects, each with a Pose; and the landmarks (72, 2) of the face in the picture they start from, whose
-        pose and place one without a pose takes.
-        """
-        found: list[np.ndarray] = []
-        if start is not None and len(people) == 1 and people[0].region is None:
-            try:
-                fitted = self.analyser.read(start, 0).fitted
-                found.append(fitted.landmarks2d)
-                if people[0].pose is None:
-                    people = [replace(people[0], pose=fitted.driving(keep_framing=True))]
-            except (NoFaceError, FaceTooSmallError):
-                if isinstance(mask_image, str) and mask_image in NAMED_MASKS:
-                    raise
-        return [replace(person, pose=self.pose_of(person.identity, person.pose)) for person in people], found
-
-    def _result(
-        self,
-        job: Job,
-        images: Any,
-        prompts: Sequence[str],
-        people: Sequence[Subject],
-        stock: Mapping[str, Any],
-    ) -> Result:
-        poses = [cast("Pose", person.pose) for person in people]
-        drawn = np.max([each.landmark_map for each in job.conditions], axis=0)
-        settings = {
-            **{name: value for name, value in stock.items() if isinstance(value, str | int | float | bool | None)},
-            **asdict(job.controls),
-            "prompt": prompts[0] if len(prompts) == 1 else list(prompts),
-            "full_prompt": job.prompts[0] if len(prompts) == 1 else list(job.prompts),
-            "negative_prompt": job.negative,
-            "seeds": list(job.seeds),
-            "width": drawn.shape[1],
-            "height": drawn.shape[0],
-            "strength": None if job.source is None else job.source.strength,
-            "pose": poses[0].to_json() if len(poses) == 1 else [pose.to_json() for pose in poses],
-            "scheduler": type(self.pipeline.scheduler).__name__,
-            "dtype": str(self.pipeline.unet.dtype).removeprefix("torch."),
-        }
-        asked = list(zip(people, poses, job.conditions, strict=True))
-        hashes = [person.identity.fingerprint for person in people]
-        return Result(
-            images=images,
-            landmark_map=drawn,
-            landmarks=np.squeeze(np.stack([each.landmarks for each in job.conditions])),
-            settings=settings,
-            judges=lambda: [self._judgement(who.identity, pose, each.landmarks) for who, pose, each in asked],
-            provenance=lambda: {"models": self.hashes, "identity": hashes[0] if len(hashes) == 1 else hashes},
+        images, interrupted = sample(self.pipeline, job)
+        closer = SmallFaces() if small_faces is True else small_faces or None
+        if closer is not None and not interrupted:
+            images = second_pass(self.pipeline, job, images, min(self.size()), closer)
+        settings = settings_of(
+            self.pipeline,
+            job,
+            prompts=texts.prompts,
+            negative=negative_prompt,
+            people=people,
+            poses=poses,
+            image=None if opened is None else opened.picture,
+            mask_image=mask_image,
+            small_faces=closer,
+            carry=carry,
+        )
+        identities = [person.identity for person in people]
+        return Result.of(
+            images,
+            conditions,
+            settings,
+            judges=lambda: [self.judgement(*each) for each in zip(identities, poses, conditions, strict=True)],
+            provenance=lambda: self._provenance(identities),
         )
 
-    def full_prompt(self, prompt: str, identity: Identity | Sequence[Subject], carry: Collection[str] = CARRIED) -> str:
+    def full_prompt(
+        self,
+        prompt: str,
+        identity: Identity | Sequence[Subject],
+        carry: Collection[str] = CARRIED,
+        long_prompts: bool = False,
+    ) -> str:
         """What the base is told: the prompt, and the reference's hair and beard where it says nothing of them.
 
         Args:
@@ -383,6 +352,7 @@ class FaceSnap:
             identity: of the person; of several people in one picture nothing is said, since words don't know whose
                 they are.
             carry: out of :data:`~facesnap.pipelines.prompts.CARRIED`; none of them leaves every prompt as it is.
+            long_prompts: whether more may be said than the text encoder takes at once.
 
         Raises:
             UsageError: something else to carry.
@@ -392,27 +362,34 @@ class FaceSnap:
         if reader is None or not carry or len(people) > 1:
             return prompt
         longer = with_looks(prompt, reader.read(people[0].identity.appearance), carry)
-        return longer if fits(self.pipeline, longer) else prompt
+        with TOKENIZING:
+            return longer if fits(self.pipeline, longer, long_prompts) else prompt
 
     def size(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
         """(width, height) of a call in pixels; what isn't given is the base's own. UsageError if it can't be."""
         factor = self.pipeline.vae_scale_factor
         own = self.pipeline.unet.config.sample_size
         own_height, own_width = (own, own) if isinstance(own, int) else own
-        size = (width or own_width * factor, height or own_height * factor)
+        size = (
+            own_width * factor if width is None else whole("width", width),
+            own_height * factor if height is None else whole("height", height),
+        )
         if any(side < 8 * factor or side % factor for side in size):
             raise UsageError(f"width and height must be multiples of {factor}, from {8 * factor} on, not {size}")
         return size
 
-    @cached_property
-    def judge(self) -> FaceRecogniser | None:
-        """The recogniser that took no part in conditioning or training; None if it isn't installed.
+    def size_for(self, image: ImageSource, width: int | None = None, height: int | None = None) -> tuple[int, int]:
+        """(width, height) of what a call makes of an ``image``, in pixels: regions refer to it.
+
+        With neither side given it has the image's proportions and about the base's own area; with one, the other
+        follows from the proportions; with both, the image is cut to them around its middle.
 
         Raises:
-            AdapterError: it is there, but damaged.
+            ImageError: not a picture. UsageError: a size that can't be.
         """
-        folder = mini_folder() / "judge_face"
-        return FaceEncoder.from_pretrained(folder) if (folder / MODEL_NAME).is_file() else None
+        self.size(width, height)
+        like = size_like(load_image(image), self.size(), self.pipeline.vae_scale_factor, width, height)
+        return self.size(*like)
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -423,11 +400,6 @@ class FaceSnap:
     def _defaults(self) -> dict[str, Any]:
         return {**DEFAULTS, **self.adapter.defaults}
 
-    def _judgement(self, identity: Identity, pose: Pose, landmarks: np.ndarray) -> Judgement:
-        known = self._enrolled.get(identity)
-        judge, vector, note = self.judge, known.vector if known else None, ""
-        if vector is None or judge is None:
-            judge, vector = self.analyser.face_encoder, identity.face_embedding
-            why = "no judge is installed" if self.judge is None else "an identity file holds no judge's vector"
-            note = f"{why}, so the encoder that guides the model judged, which flatters"
-        return Judgement(self.analyser.detector, self.analyser.fitter, judge, vector, pose, landmarks, note)
+    def _provenance(self, identities: Sequence[Identity]) -> dict[str, Any]:
+        prints = [identity.fingerprint for identity in identities]
+        return {"models": self.hashes, "identity": prints[0] if len(prints) == 1 else prints}

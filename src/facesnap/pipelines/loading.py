@@ -10,54 +10,24 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from facesnap.core.errors import AdapterError, UsageError, one_line
-from facesnap.core.weights import find_local, mini_folder
 
 # Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
 from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder
-from facesnap.models.checkpoint import (
-    CONFIG_NAME,
-    AdapterConfig,
-    is_sdxl,
-    load_adapter,
-    local_only,
-    read_adapter_config,
-)
+from facesnap.models.checkpoint import AdapterConfig, is_sdxl, load_adapter, local_only, read_adapter_config
 from facesnap.models.published import InstantID, PublishedAdapter
-from facesnap.pipelines.bases import hub
 from facesnap.pipelines.bases.configs import find_config
-from facesnap.pipelines.bases.find import detect_family, find_base
+from facesnap.pipelines.bases.find import detect_family
 from facesnap.pipelines.bases.folders import file_names, find_weights, read_parts
-from facesnap.pipelines.bases.original import read_original
-from facesnap.pipelines.bases.single_file import load_parts
+from facesnap.pipelines.bases.single_file import load_components
+from facesnap.pipelines.bases.single_file_header import read_single_file
 from facesnap.pipelines.quiet import quiet
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
-
-__all__ = ["choose_dtype", "detect_family", "find_adapter", "find_base", "load_pipeline", "load_published"]
 
 #: Makes a pipeline of a class from weights of a dtype and the adapter's parts; all that can be checked before, is.
 _Reader = Callable[[Any, torch.dtype, dict[str, Any]], Any]
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def find_adapter(adapter: str | Path | None) -> Path:
-    """Where an adapter lies: a folder, a hub id (cached, or fetched now), or None for the embedded one.
-
-    Raises:
-        AdapterError: nothing of that name is here, and it can't be fetched.
-    """
-    if adapter is None:
-        folder = mini_folder() / "adapter"
-        if not (folder / CONFIG_NAME).is_file():
-            raise AdapterError(f"the embedded model is not (whole) at {folder}: train it with `facesnap mini train`")
-        return folder
-    if path := find_local(adapter, "adapter"):
-        return path
-    cached = hub.cached(str(adapter), CONFIG_NAME)
-    if cached is not None and all(any((cached / part).glob("*.safetensors")) for part in ("ffrnet", "mixer")):
-        return cached
-    return hub.fetch(str(adapter), ("*.json", "*.safetensors", "ip-adapter.bin"))
 
 
 def load_pipeline(
@@ -69,8 +39,8 @@ def load_pipeline(
     on this machine.
 
     Args:
-        base: as :func:`find_base` gives it.
-        adapter: as :func:`find_adapter` gives it.
+        base: as :func:`facesnap.pipelines.bases.find.find_base` gives it.
+        adapter: as :func:`facesnap.pipelines.adapter_files.find_adapter` gives it.
         dtype: of all weights.
         base_config: for a single file, the diffusers folder (or hub id) whose configs and tokenizer go with it; None
             looks for one, see :func:`facesnap.pipelines.bases.configs.find_config`.
@@ -95,7 +65,7 @@ def load_published(
     is its FFRNet; diffusers' own for adapters without a ControlNet.
 
     Args:
-        base: as :func:`find_base` gives it.
+        base: as :func:`facesnap.pipelines.bases.find.find_base` gives it.
         adapter: as :func:`read_published` gives it.
         dtype: of all weights.
         base_config: see :func:`load_pipeline`.
@@ -155,6 +125,6 @@ def _folder(base: Path, base_config: str | Path | None) -> _Reader:
 
 
 def _file(base: Path, base_config: str | Path | None) -> _Reader:
-    original = read_original(base)
-    config = find_config(original, base_config)
-    return lambda made, dtype, parts: made(**load_parts(original, config, dtype), **parts)
+    single = read_single_file(base)
+    config = find_config(single, base_config)
+    return lambda made, dtype, parts: made(**load_components(single, config, dtype), **parts)

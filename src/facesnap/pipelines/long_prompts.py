@@ -12,16 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesnap.core.errors import PromptError
+from facesnap.core.errors import PromptError, UsageError
+from facesnap.pipelines.prompts import converted
 
 
-def encode_long(pipeline: Any, prompts: Sequence[str], negative: str, device: torch.device) -> dict[str, Tensor]:
+def encode_long(
+    pipeline: Any, prompts: Sequence[str], negatives: Sequence[str], device: torch.device
+) -> dict[str, Tensor]:
     """Text states of prompts of any length, as a pipeline's call takes them.
 
     Args:
         pipeline: of Stable Diffusion or SDXL.
         prompts: one or several.
-        negative: against all of them; may be empty.
+        negatives: one per prompt, against it; empty is none, which SDXL's ``force_zeros_for_empty_prompt`` makes zeros,
+            as in diffusers.
         device: where the pipeline computes.
 
     Returns:
@@ -30,7 +34,10 @@ def encode_long(pipeline: Any, prompts: Sequence[str], negative: str, device: to
 
     Raises:
         PromptError: the pipeline has no text encoder.
+        UsageError: not as many negatives as prompts.
     """
+    if isinstance(negatives, str) or len(negatives) != len(prompts):
+        raise UsageError(f"give one negative prompt for each of {len(prompts)} prompt(s)")
     encoders = [
         (getattr(pipeline, f"tokenizer{suffix}", None), getattr(pipeline, f"text_encoder{suffix}", None))
         for suffix in ("", "_2")
@@ -38,18 +45,26 @@ def encode_long(pipeline: Any, prompts: Sequence[str], negative: str, device: to
     encoders = [(tokenizer, encoder) for tokenizer, encoder in encoders if tokenizer and encoder]
     if not encoders:
         raise PromptError("this pipeline has no text encoder: give prompt_embeds")
-    texts = [*prompts, negative]
-    if hasattr(pipeline, "maybe_convert_prompt"):  # textual inversion: one word may stand for several tokens
-        texts = [pipeline.maybe_convert_prompt(text, encoders[0][0]) for text in texts]
     xl = hasattr(pipeline, "text_encoder_2")
-    states, pooled = zip(*(_states(texts, *pair, device, xl) for pair in encoders), strict=True)
-    longest = max(len(s[0]) for s in states)
+    states, pooled = [], None
+    for tokenizer, encoder in encoders:
+        texts = [converted(pipeline, text, tokenizer) for text in (*prompts, *negatives)]
+        made, pooled = _states(texts, tokenizer, encoder, device, xl)  # SDXL takes the last encoder's
+        states.append(made)
+    longest = max(s.shape[1] for s in states)
     joined = torch.cat([_stretched(s, longest) for s in states], dim=-1)
-    made = {"prompt_embeds": joined[:-1], "negative_prompt_embeds": joined[-1:].expand(len(prompts), -1, -1)}
-    if xl:
-        made["pooled_prompt_embeds"] = pooled[-1][:-1]
-        made["negative_pooled_prompt_embeds"] = pooled[-1][-1:].expand(len(prompts), -1)
-    return made
+    given = _halves(joined, "prompt_embeds") | ({} if pooled is None else _halves(pooled, "pooled_prompt_embeds"))
+    if pipeline.config.get("force_zeros_for_empty_prompt"):
+        silent = [row for row, negative in enumerate(negatives) if not negative]
+        for name in given:
+            if name.startswith("negative"):
+                given[name][silent] = 0.0
+    return given
+
+
+def _halves(rows: Tensor, name: str) -> dict[str, Tensor]:
+    wanted, against = rows.chunk(2)
+    return {name: wanted, f"negative_{name}": against.clone()}
 
 
 @torch.no_grad()

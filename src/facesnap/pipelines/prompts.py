@@ -77,9 +77,15 @@ def check_prompt(pipeline: Any, text: str, what: str, long_prompts: bool = False
             )
 
 
-def fits(pipeline: Any, text: str) -> bool:
-    """Whether every text encoder takes the whole text."""
-    return all(count(text) <= limit for limit, count in _limits(pipeline))
+def fits(pipeline: Any, text: str, long_prompts: bool = False) -> bool:
+    """Whether every text encoder takes the whole text; in pieces (``long_prompts``) they take any."""
+    return long_prompts or all(count(text) <= limit for limit, count in _limits(pipeline))
+
+
+def converted(pipeline: Any, text: str, tokenizer: Any) -> str:
+    """A text as diffusers hands it to a tokenizer: a textual inversion of several vectors is as many words."""
+    convert = getattr(pipeline, "maybe_convert_prompt", None)
+    return text if convert is None else str(convert(text, tokenizer))
 
 
 def words_beyond(text: str, limit: int, count: Callable[[str], int]) -> str:
@@ -101,8 +107,8 @@ def _limits(pipeline: Any) -> Iterator[tuple[int, Callable[[str], int]]]:
         encoder = getattr(pipeline, f"text_encoder{suffix}", None)
         if tokenizer is not None and encoder is not None:
             limit = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
-            yield limit, _counter(tokenizer)
+            yield limit, _counter(pipeline, tokenizer)
 
 
-def _counter(tokenizer: Any) -> Callable[[str], int]:
-    return lambda text: len(tokenizer(text, verbose=False).input_ids)
+def _counter(pipeline: Any, tokenizer: Any) -> Callable[[str], int]:
+    return lambda text: len(tokenizer(converted(pipeline, text, tokenizer), verbose=False).input_ids)

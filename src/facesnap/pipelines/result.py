@@ -7,20 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from facesnap import __version__
 from facesnap.core.errors import FaceTooSmallError, NoFaceError, UsageError
+from facesnap.core.identity import Identity
 from facesnap.core.images import png_bytes, write_atomic
 from facesnap.core.pose import Pose
 from facesnap.faces.detect import FaceDetector
 from facesnap.faces.encode import FaceRecogniser
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.layout import inter_ocular
-from facesnap.pipelines.conditions import read_face
+from facesnap.pipelines.analyser import Analyser, read_face
+
+if TYPE_CHECKING:
+    from facesnap.pipelines.conditions import Conditions
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class LikenessReport:
     """How one picture follows what was asked of it.
 
     Attributes:
-        seed: of the picture.
+        seed: of the picture; None where the noise came from the caller's generator.
         identity: cosine of the judge's vectors of picture and reference, in [-1, 1]; None if it can't be told.
         judge: ``name@hash`` of the network that judged.
         pose_error: angle in degrees between the requested head rotation and the one found; None if no face can be read.
@@ -38,7 +42,7 @@ class LikenessReport:
         subject: which person of the call, from 0.
     """
 
-    seed: int
+    seed: int | None
     identity: float | None
     judge: str
     pose_error: float | None
@@ -48,7 +52,9 @@ class LikenessReport:
     subject: int = 0
 
     def __str__(self) -> str:
-        name = f"seed {self.seed}" + (f", person {self.subject + 1}" if self.subject else "")
+        name = ("a picture" if self.seed is None else f"seed {self.seed}") + (
+            f", person {self.subject + 1}" if self.subject else ""
+        )
         if self.pose_error is None:
             return f"{name}: {self.note}"
         identity = "unknown" if self.identity is None else f"{self.identity:.3f} (judge {self.judge})"
@@ -87,7 +93,37 @@ class Judgement:
     landmarks: np.ndarray
     note: str = ""
 
-    def measure(self, picture: np.ndarray, seed: int, subject: int = 0) -> LikenessReport:
+    @staticmethod
+    def of(
+        analyser: Analyser,
+        judge: FaceRecogniser | None,
+        identity: Identity,
+        vector: np.ndarray | None,
+        pose: Pose,
+        landmarks: np.ndarray,
+    ) -> Judgement:
+        """Against a person as they were asked for.
+
+        Args:
+            analyser: finds and reads faces.
+            judge: the independent recogniser; None if it isn't installed.
+            identity: the person.
+            vector: (D,) as the judge knows them; None if it doesn't.
+            pose: asked for.
+            landmarks: (72, 2) pixels, the same.
+        """
+        note = ""
+        if vector is None or judge is None:
+            why = (
+                "no judge is installed"
+                if judge is None
+                else "this identity holds no judge's vector (files and blends have none)"
+            )
+            note = f"{why}, so the encoder that guides the model judged, which flatters"
+            judge, vector = analyser.face_encoder, identity.face_embedding
+        return Judgement(analyser.detector, analyser.fitter, judge, vector, pose, landmarks, note)
+
+    def measure(self, picture: np.ndarray, seed: int | None, subject: int = 0) -> LikenessReport:
         """Measure a picture (H, W, 3) uint8: the face in it that is nearest to where it was asked for."""
         judge = "none" if self.recogniser is None else self.recogniser.identifier
         unseen = partial(LikenessReport, seed, None, judge, None, None, None, subject=subject)
@@ -122,7 +158,7 @@ class Result:
         images: PIL pictures, or what ``output_type`` asked for.
         landmark_map: (H, W, 3) uint8, what FFRNet was shown.
         landmarks: (72, 2) pixels, the same as points; (people, 72, 2) where several are in the picture.
-        settings: all that determines the pictures, as plain values.
+        settings: all that determines the pictures, as plain values (see :mod:`facesnap.pipelines.settings`).
         judges: gives what the report measures against, one per person; called when the report is first read.
         provenance: gives hashes of models and identity; called when files are first written.
     """
@@ -133,6 +169,19 @@ class Result:
     settings: dict[str, Any]
     judges: Callable[[], Sequence[Judgement]]
     provenance: Callable[[], Mapping[str, Any]]
+
+    @staticmethod
+    def of(
+        images: Any,
+        conditions: Sequence[Conditions],
+        settings: dict[str, Any],
+        judges: Callable[[], Sequence[Judgement]],
+        provenance: Callable[[], Mapping[str, Any]],
+    ) -> Result:
+        """The outcome for everyone in a picture."""
+        drawn = np.max([each.landmark_map for each in conditions], axis=0)
+        points = np.stack([each.landmarks for each in conditions])
+        return Result(images, drawn, points[0] if len(points) == 1 else points, settings, judges, provenance)
 
     @cached_property
     def report(self) -> Report:
@@ -149,7 +198,8 @@ class Result:
         )
 
     def save(self, folder: str | Path, name: str = "portrait") -> list[Path]:
-        """Write ``NAME-SEED.png`` for every picture, its settings inside. The same call gives the same files.
+        """Write ``NAME-SEED.png`` for every picture, its settings inside. The same call gives the same files. Pictures
+        that have no seed are numbered from 1.
 
         Where another picture has that name, it stays, and this one becomes ``NAME-SEED-2.png`` and so on.
 
@@ -159,9 +209,10 @@ class Result:
         """
         paths = []
         settings = {**self.settings, **self.provenance()}
-        for picture, seed in zip(self._pictures(), self.settings["seeds"], strict=True):
-            data = png_bytes(picture, metadata({**settings, "seed": seed}))
-            path = _free_or_equal(Path(folder), f"{name}-{seed}", data)
+        seeds = self.settings["seeds"]
+        for index, (picture, seed) in enumerate(zip(self._pictures(), seeds, strict=True)):
+            data = png_bytes(picture, metadata({**_of_picture(settings, index, len(seeds)), "seed": seed}))
+            path = _free_or_equal(Path(folder), f"{name}-{index + 1 if seed is None else seed}", data)
             write_atomic(path, data)
             paths.append(path)
         return paths
@@ -180,13 +231,22 @@ def _free_or_equal(folder: Path, stem: str, data: bytes) -> Path:
     return path
 
 
+def _of_picture(settings: Mapping[str, Any], index: int, pictures: int) -> dict[str, Any]:
+    """Settings of one picture: of what there is one of per prompt, its own."""
+    own = dict(settings)
+    for name in ("prompt", "full_prompt", "negative_prompt"):
+        if isinstance(own.get(name), list):
+            own[name] = own[name][index // (pictures // len(own[name]))]
+    return own
+
+
 def metadata(settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings as a PNG's text chunks: the usual ones by name, everything as JSON under ``facesnap``."""
     everything = {key: value for key, value in settings.items() if key != "seeds"}
     return {
         "Software": f"FaceSnap {__version__}",
-        "prompt": str(settings["prompt"]),
-        "seed": str(settings["seed"]),
+        "prompt": settings["prompt"] or "",
+        "seed": "" if settings["seed"] is None else str(settings["seed"]),
         "facesnap": json.dumps(everything, sort_keys=True, ensure_ascii=False),
     }
 

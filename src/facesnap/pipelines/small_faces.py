@@ -15,7 +15,7 @@ import numpy as np
 
 from facesnap.core.errors import UsageError
 from facesnap.landmarks.crop import landmark_box
-from facesnap.pipelines.roads import face_mask
+from facesnap.pipelines.masks import face_mask
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class SmallFaces:
         return float(max(x1 - x0, y1 - y0)) < self.under * own_side
 
 
-#: Makes a face anew: (cut-out picture (S, S, 3) uint8, landmarks (72, 2) in it) -> (S, S, 3) uint8.
-Repaint = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: Makes a face anew: (cut-out picture (S, S, 3) uint8, landmarks (72, 2) in it, affine (2, 3) from the picture to it)
+#: -> (S, S, 3) uint8, or None to leave it.
+Repaint = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray | None]
 
 _MARGIN: Final = 1e-6
 
@@ -56,7 +57,7 @@ _MARGIN: Final = 1e-6
 def repaint_faces(
     picture: np.ndarray, faces: list[np.ndarray], side: int, settings: SmallFaces, repaint: Sequence[Repaint]
 ) -> np.ndarray:
-    """A picture (H, W, 3) uint8 with its small faces made anew, one after the other.
+    """A picture (H, W, 3) uint8 with its small faces made anew, one after the other; the same array if none is.
 
     Args:
         picture: of the first pass.
@@ -75,7 +76,9 @@ def _one(picture: np.ndarray, landmarks: np.ndarray, side: int, settings: SmallF
     matrix = _cut(landmarks, side, settings.fill)
     crop = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     placed = landmarks @ matrix[:, :2].T + matrix[:, 2]
-    new = make(crop, placed)
+    new = make(crop, placed, matrix)
+    if new is None:
+        return picture
     size = picture.shape[1], picture.shape[0]
     back = cv2.WARP_INVERSE_MAP
     # Many pixels become one on the way back, so the picture is softened by as much first.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from tests.models import tiny
 from tests.pipelines.bases import tiny_bases
-from tests.pipelines.bases.tiny_bases import Base, into_cache
+from tests.pipelines.bases.tiny_bases import Base, FakeHub, into_cache
 
 from facesnap.core.errors import AdapterError
 from facesnap.models.checkpoint import AdapterConfig
-from facesnap.pipelines.bases import hub
+from facesnap.pipelines.adapter_files import find_adapter
 from facesnap.pipelines.bases.find import detect_family, find_base
-from facesnap.pipelines.loading import find_adapter, load_pipeline
+from facesnap.pipelines.loading import load_pipeline
 
 UNET = "model.diffusion_model."
 NAME = "someone/portraits"
@@ -275,32 +274,9 @@ def test_names_that_are_nothing(tmp_path: Path) -> None:
             find("not a/hub id")
 
 
-class FakeHub:
-    """A hub with one repository; files travel into a folder as into the cache's snapshot."""
-
-    def __init__(self, source: Path, snapshot: Path) -> None:
-        self.source, self.snapshot, self.travelled = source, snapshot, []  # type: ignore[var-annotated]
-
-    def list_repo_files(self, name: str) -> list[str]:
-        assert name == NAME
-        return [path.relative_to(self.source).as_posix() for path in self.source.rglob("*") if path.is_file()]
-
-    def snapshot_download(self, name: str, allow_patterns: list[str]) -> str:
-        for file in self.list_repo_files(name):
-            target = self.snapshot / file
-            if any(fnmatch(file, pattern) for pattern in allow_patterns) and not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes((self.source / file).read_bytes())
-                self.travelled.append(file)
-        return str(self.snapshot)
-
-
 @pytest.fixture
 def fake_hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    made = FakeHub(folder, tmp_path / "snapshot")
-    monkeypatch.setattr(hub, "list_repo_files", made.list_repo_files)
-    monkeypatch.setattr(hub, "snapshot_download", made.snapshot_download)
-    return made
+    return FakeHub(NAME, folder, tmp_path / "snapshot").stand_in(monkeypatch)
 
 
 def test_only_what_is_needed_travels(base: Base, fake_hub: FakeHub) -> None:
@@ -324,7 +300,7 @@ def test_a_repository_of_a_variant_travels(base: Base, fake_hub: FakeHub) -> Non
 
 def test_refusals_come_before_weights_travel(fake_hub: FakeHub) -> None:
     with pytest.raises(AdapterError, match=rf"fits sdxl bases, but {NAME} is sd\(8-16"):
-        find_base(NAME, AdapterConfig("sdxl", 2048, {}))
+        find_base(NAME, AdapterConfig("sdxl", 2048, {}).check_base)
     for file in fake_hub.source.glob("*/*.safetensors"):
         file.rename(file.with_suffix(".bin"))
     with pytest.raises(AdapterError, match=f"{NAME} has no safetensors of its unet, only a pickle"):

@@ -12,7 +12,7 @@ from tests.pipelines.bases.tiny_bases import Base, copy_small, into_cache
 from facesnap.core.errors import AdapterError
 from facesnap.pipelines.bases import configs, hub
 from facesnap.pipelines.bases.configs import find_config
-from facesnap.pipelines.bases.original import Original, read_original
+from facesnap.pipelines.bases.single_file_header import SingleFile, read_single_file
 
 #: The tiny family's reference repositories: an SD 1 like one, and, as SD 2 has it, two kinds.
 FAMILY = "sd(8-16; text 16; 4 latent channels)"
@@ -36,13 +36,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 
 @pytest.fixture
-def original(base: Base, tmp_path: Path) -> Original:
+def original(base: Base, tmp_path: Path) -> SingleFile:
     """A file that is alone in its folder."""
     (tmp_path / "alone").mkdir()
-    return read_original(Path(shutil.copy(base.file, tmp_path / "alone" / "fine-tune.v2.safetensors")))
+    return read_single_file(Path(shutil.copy(base.file, tmp_path / "alone" / "fine-tune.v2.safetensors")))
 
 
-def test_the_order(base: Base, original: Original, cache: Path, tmp_path: Path) -> None:
+def test_the_order(base: Base, original: SingleFile, cache: Path, tmp_path: Path) -> None:
     """Each place goes before those that were tried first."""
     older = into_cache(base.config, NAMES[1], cache)
     assert find_config(original) == older
@@ -57,7 +57,7 @@ def test_the_order(base: Base, original: Original, cache: Path, tmp_path: Path) 
     assert find_config(original, NAMES[1]) == older
 
 
-def test_without_a_config_the_line_says_what_to_do(original: Original, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_config_the_line_says_what_to_do(original: SingleFile, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AdapterError) as caught:
         find_config(original)
     assert str(caught.value) == (
@@ -71,7 +71,7 @@ def test_without_a_config_the_line_says_what_to_do(original: Original, monkeypat
         find_config(original)
 
 
-def test_what_is_not_whole_is_passed_over_or_named(base: Base, original: Original, cache: Path) -> None:
+def test_what_is_not_whole_is_passed_over_or_named(base: Base, original: SingleFile, cache: Path) -> None:
     (into_cache(base.config, NAMES[0], cache) / "tokenizer" / "tokenizer.json").unlink()
     older = into_cache(base.config, NAMES[1], cache)
     assert find_config(original) == older
@@ -85,7 +85,7 @@ def test_what_is_not_whole_is_passed_over_or_named(base: Base, original: Origina
         find_config(original, "./nowhere")
 
 
-def test_unrelated_folders_are_passed_over(original: Original, tmp_path: Path, base: Base, cache: Path) -> None:
+def test_unrelated_folders_are_passed_over(original: SingleFile, tmp_path: Path, base: Base, cache: Path) -> None:
     """A file may lie in another model's repository, or in one of another kind."""
     reference = into_cache(base.config, NAMES[0], cache)
     xl = tiny_bases.build("sdxl", tmp_path / "xl")
@@ -98,7 +98,7 @@ def test_unrelated_folders_are_passed_over(original: Original, tmp_path: Path, b
 
 
 def test_online_the_small_files_are_fetched(
-    base: Base, original: Original, cache: Path, monkeypatch: pytest.MonkeyPatch
+    base: Base, original: SingleFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -128,9 +128,9 @@ def test_online_the_small_files_are_fetched(
     "metadata", [{"modelspec.prediction_type": "epsilon"}, {"modelspec.architecture": "stable-diffusion-v2-512"}]
 )
 def test_what_the_file_predicts_chooses_its_reference(
-    base: Base, original: Original, cache: Path, metadata: dict[str, str]
+    base: Base, original: SingleFile, cache: Path, metadata: dict[str, str]
 ) -> None:
     other = into_cache(base.config, NAMES[0], cache)
     epsilon = into_cache(base.config, "someone/epsilon", cache)
     assert find_config(original) == other
-    assert find_config(Original(original.path, original.shapes, metadata)) == epsilon
+    assert find_config(SingleFile(original.path, original.shapes, metadata)) == epsilon

@@ -20,9 +20,10 @@ from tests.pipelines.bases.original_layout import original
 from facesnap.models.checkpoint import AdapterConfig, family_of, save_adapter
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
-from facesnap.pipelines.bases.original import read_original
+from facesnap.pipelines.bases.find import detect_family
 from facesnap.pipelines.bases.single_file import check_part
-from facesnap.pipelines.loading import detect_family, load_pipeline
+from facesnap.pipelines.bases.single_file_header import read_single_file
+from facesnap.pipelines.loading import load_pipeline
 
 #: What differs from diffusers' defaults, which are SD 1.5's.
 UNETS: dict[str, dict[str, Any]] = {
@@ -140,7 +141,7 @@ def test_published_files_are_known_by_their_headers(kind: str, tmp_path: Path) -
     write_file(tensors, file)
     assert detect_family(file) == kind == family_of(parts["unet"].config)
     for name, part in parts.items():
-        check_part(read_original(file), name, part, tmp_path)
+        check_part(read_single_file(file), name, part, tmp_path)
 
 
 @pytest.fixture

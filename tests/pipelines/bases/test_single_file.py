@@ -19,13 +19,14 @@ from tests.pipelines.bases.tiny_bases import KINDS, Base
 
 from facesnap.core.errors import AdapterError, UsageError
 from facesnap.pipelines.bases.configs import REFERENCES
+from facesnap.pipelines.bases.find import detect_family
 from facesnap.pipelines.bases.hub import fetch_command
-from facesnap.pipelines.loading import detect_family, load_pipeline
+from facesnap.pipelines.loading import load_pipeline
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
 
 Pipeline = FaceSnapPipeline | FaceSnapXLPipeline
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "BASES.md"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "BASES.md"
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.pipelines.bases.original_layout import original
 from facesnap.models.checkpoint import AdapterConfig, save_adapter
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
+from facesnap.pipelines.bases import hub
 
 KINDS = ("sd1", "sd2", "sdxl")
 
@@ -76,6 +78,32 @@ def into_cache(folder: Path, name: str, cache: Path) -> Path:
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text(commit)
     return Path(shutil.copytree(folder, home / "snapshots" / commit))
+
+
+class FakeHub:
+    """A hub with one repository; files travel into a folder as into the cache's snapshot."""
+
+    def __init__(self, name: str, source: Path, snapshot: Path) -> None:
+        self.name, self.source, self.snapshot = name, source, snapshot
+        self.travelled: list[str] = []
+
+    def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+        monkeypatch.setattr(hub, "list_repo_files", self.list_repo_files)
+        monkeypatch.setattr(hub, "snapshot_download", self.snapshot_download)
+        return self
+
+    def list_repo_files(self, name: str) -> list[str]:
+        assert name == self.name
+        return [path.relative_to(self.source).as_posix() for path in self.source.rglob("*") if path.is_file()]
+
+    def snapshot_download(self, name: str, allow_patterns: list[str]) -> str:
+        for file in self.list_repo_files(name):
+            target = self.snapshot / file
+            if any(fnmatch(file, pattern) for pattern in allow_patterns) and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes((self.source / file).read_bytes())
+                self.travelled.append(file)
+        return str(self.snapshot)
 
 
 def cut_off(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

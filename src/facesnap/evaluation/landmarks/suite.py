@@ -24,7 +24,7 @@ from facesnap.evaluation.metrics import bootstrap_mean
 from facesnap.faces.detect import HaarDetector
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.pipelines.conditions import refine_with
+from facesnap.pipelines.analyser import refine_with
 from facesnap.training.heldout import held_out
 from facesnap.training.mini.data import Split
 

@@ -18,7 +18,7 @@ from facesnap.faces.detect import HaarDetector
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.layout import nme
-from facesnap.pipelines.conditions import refine_with
+from facesnap.pipelines.analyser import refine_with
 from facesnap.training.mini.base import load_vae
 from facesnap.training.mini.data import Split, aligned_crop, to_tensor
 from facesnap.training.mini.vae import psnr

@@ -13,8 +13,8 @@ under which licences, and what they need::
 from __future__ import annotations
 
 from facesnap.models.published.adapter import PublishedAdapter
-from facesnap.models.published.choose import read_published
 from facesnap.models.published.faceid import FaceID
+from facesnap.models.published.find import read_published
 from facesnap.models.published.instantid import RAW_LENGTH, InstantID
 
 __all__ = ["RAW_LENGTH", "FaceID", "InstantID", "PublishedAdapter", "read_published"]

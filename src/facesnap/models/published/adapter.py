@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from facesnap.core.errors import AdapterError, UsageError, one_line
 from facesnap.core.lazy import require
 from facesnap.models.published.layout import FAMILIES, Layout
-from facesnap.models.published.reading import State
+from facesnap.models.published.reading import State, read_state
 
 #: Name of FaceID's LoRA in the pipeline; whoever sets other LoRAs by ``set_adapters`` must name it, too.
 LORA_NAME: Final = "facesnap_faceid"
@@ -44,7 +44,7 @@ class PublishedAdapter(ABC):
     attention_scale: ClassVar[float]
 
     def __init__(self, file: Path, layout: Layout, kind: str, state: State) -> None:
-        self.file, self.layout, self.kind, self._state = file, layout, kind, state
+        self.file, self.layout, self.kind = file, layout, kind
         self.projection = build_projection(state["image_proj"], file).float().eval().requires_grad_(False)
         self._before: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
@@ -61,6 +61,11 @@ class PublishedAdapter(ABC):
         """
         if self.family in FAMILIES and family != self.family:
             raise AdapterError(f"this {self.kind} fits {self.family} bases, but {base} is {family}: choose another")
+
+    def require_extras(self) -> None:
+        """MissingExtraError if what :meth:`attach` needs isn't installed: FaceID's LoRA needs peft."""
+        if self.layout.lora_rank:
+            require("peft", "lora")
 
     @abstractmethod
     def tokens(
@@ -125,10 +130,9 @@ class PublishedAdapter(ABC):
         self.layout.check_unet(unet)
         if unet.encoder_hid_proj is not None:
             raise UsageError("this pipeline has an IP-Adapter already: detach that one first")
-        if self.layout.lora_rank:
-            require("peft", "lora")
-            if getattr(unet, "peft_config", None):
-                raise UsageError(f"this pipeline has LoRAs already: attach the {self.kind} first, then load them")
+        self.require_extras()
+        if self.layout.lora_rank and getattr(unet, "peft_config", None):
+            raise UsageError(f"this pipeline has LoRAs already: attach the {self.kind} first, then load them")
         self._before[unet] = dict(unet.attn_processors)
         try:
             self._load(pipeline)
@@ -159,7 +163,8 @@ class PublishedAdapter(ABC):
     def _load(self, pipeline: Any) -> None:
         """What ``pipeline.load_ip_adapter`` does to the UNet, without what it does to the rest of the pipeline."""
         unet = pipeline.unet
-        state = {part: dict(tensors) for part, tensors in self._state.items()}
+        # Read anew, not kept: beside the UNet's copy they would take gigabytes for as long as the adapter lives.
+        state = {part: dict(tensors) for part, tensors in read_state(self.file).items()}
         verbosity = logging.get_verbosity()
         logging.set_verbosity_error()  # it warns of its own cast
         try:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +18,7 @@ from torch import Tensor
 
 from facesnap.core.errors import UsageError
 from facesnap.models.published.adapter import PublishedAdapter
-from facesnap.models.published.layout import FACEID_PLUSV2, Layout
-from facesnap.models.published.reading import State
+from facesnap.models.published.layout import FACEID_PLUSV2
 
 
 class FaceID(PublishedAdapter):
@@ -28,9 +26,6 @@ class FaceID(PublishedAdapter):
 
     defaults = MappingProxyType({"num_inference_steps": 30, "guidance_scale": 7.5})
     attention_scale = 1.0
-
-    def __init__(self, file: Path, layout: Layout, kind: str, state: State) -> None:
-        super().__init__(file, layout, kind, state)
 
     @torch.no_grad()
     def tokens(

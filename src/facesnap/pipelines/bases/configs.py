@@ -11,7 +11,7 @@ from facesnap.core.weights import find_local, read_config
 from facesnap.models.checkpoint import family_of
 from facesnap.pipelines.bases import hub
 from facesnap.pipelines.bases.folders import INDEX, file_names, missing_small_file, read_parts
-from facesnap.pipelines.bases.original import Original
+from facesnap.pipelines.bases.single_file_header import SingleFile
 
 #: Whose small files go with a family's single files; the first is also fetched. SD 2 comes in two kinds.
 REFERENCES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -22,7 +22,7 @@ REFERENCES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def find_config(original: Original, config: str | Path | None = None) -> Path:
+def find_config(single: SingleFile, config: str | Path | None = None) -> Path:
     """The diffusers folder whose small files (configs, tokenizer) go with a single file.
 
     Looked for in this order: the one named; a folder beside the file with the file's name; the file's own folder; the
@@ -30,25 +30,25 @@ def find_config(original: Original, config: str | Path | None = None) -> Path:
     weights.
 
     Args:
-        original: the file's header.
+        single: the file's header.
         config: a folder or hub id to use.
 
     Raises:
         AdapterError: there is none and none can be fetched (says what to do), or one that isn't whole or doesn't fit.
     """
-    file, family = original.path, family_of(original.unet)
+    file, family = single.path, family_of(single.unet)
     if config is not None:
-        return _checked(_named(config), original)
+        return _checked(_named(config), single)
     if (file.with_suffix("") / INDEX).is_file():
-        return _checked(file.with_suffix(""), original)
+        return _checked(file.with_suffix(""), single)
     if _fits(file.parent, family):
         return file.parent
-    names = REFERENCES.get(f"{family} {original.prediction_type}") or REFERENCES.get(family, ())
+    names = REFERENCES.get(f"{family} {single.prediction_type}") or REFERENCES.get(family, ())
     for name in names:
         folder = hub.cached(name, INDEX)
         if folder is not None and _fits(folder, family):
             return folder
-    return _fetched(names, original)
+    return _fetched(names, single)
 
 
 def _named(config: str | Path) -> Path:
@@ -60,12 +60,12 @@ def _named(config: str | Path) -> Path:
     return hub.fetch(str(config), hub.SMALL)
 
 
-def _checked(folder: Path, original: Original) -> Path:
+def _checked(folder: Path, single: SingleFile) -> Path:
     if lacking := missing_small_file(file_names(folder), read_parts(folder)):
-        raise AdapterError(f"the config of {original.path} at {folder} is not whole: {lacking} is missing")
-    wanted, found = family_of(original.unet), family_of(read_config(folder / "unet"))
+        raise AdapterError(f"the config of {single.path} at {folder} is not whole: {lacking} is missing")
+    wanted, found = family_of(single.unet), family_of(read_config(folder / "unet"))
     if found != wanted:
-        raise AdapterError(f"{original.path} is {wanted}, but the config at {folder} is {found}: name another folder")
+        raise AdapterError(f"{single.path} is {wanted}, but the config at {folder} is {found}: name another folder")
     return folder
 
 
@@ -80,14 +80,14 @@ def _fits(folder: Path, family: str) -> bool:
         return False
 
 
-def _fetched(names: tuple[str, ...], original: Original) -> Path:
-    file = original.path
+def _fetched(names: tuple[str, ...], single: SingleFile) -> Path:
+    file = single.path
     beside = f"put its base's configs and tokenizer into {file.with_suffix('')}/ or name their folder (--base-config)"
     if not names:
         raise AdapterError(f"the config of {file} is not on this machine: {beside}")
     if not hub.is_offline():
         try:
-            return _checked(hub.fetch(names[0], hub.SMALL), original)
+            return _checked(hub.fetch(names[0], hub.SMALL), single)
         except AdapterError:
             pass  # the line below says what to do about it
     command = hub.fetch_command(names[0])

@@ -92,21 +92,31 @@ def find_weights(names: Collection[str], parts: Collection[str], source: object)
         AdapterError: the weights of a part (named) are missing, or are pickles.
     """
     wanted = [part for part in WEIGHTY if part in parts]
+    return _find_weights(names, {f"{part}/": part for part in wanted}, source)
+
+
+def find_model_weights(names: Collection[str], source: object) -> Weights:
+    """The same for the folder of a single model, such as a ControlNet's. Raises as :func:`find_weights` does."""
+    return _find_weights(names, {"": "model"}, source)
+
+
+def _find_weights(names: Collection[str], parts: Mapping[str, str], source: object) -> Weights:
+    """``parts``: folder (with its slash) -> what errors call what lies in it."""
     for variant in VARIANTS:
-        found = {part: _weights_of(names, part, variant) or _weights_of(names, part, None) for part in wanted}
+        found = {part: _weights_of(names, part, variant) or _weights_of(names, part, None) for part in parts}
         if all(found.values()):
-            return Weights(variant, tuple(file for part in wanted for file in found[part]))
-    part = next((p for p in wanted if not any(_weights_of(names, p, v) for v in VARIANTS)), wanted[0])
-    if any(re.fullmatch(rf"{part}/.*\.(bin|pt|ckpt)", name) for name in names):
+            return Weights(variant, tuple(file for files in found.values() for file in files))
+    part = next((p for p in parts if not any(_weights_of(names, p, v) for v in VARIANTS)), next(iter(parts)))
+    if any(re.fullmatch(rf"{part}[^/]*\.(bin|pt|ckpt)", name) for name in names):
         pickle = "only a pickle, which could run code: convert it to safetensors (docs/BASES.md)"
-        raise AdapterError(f"{source} has no safetensors of its {part}, {pickle}")
-    raise AdapterError(f"{source} is not whole: the weights of its {part} ({part}/*.safetensors) are missing")
+        raise AdapterError(f"{source} has no safetensors of its {parts[part]}, {pickle}")
+    raise AdapterError(f"{source} is not whole: the weights of its {parts[part]} ({part}*.safetensors) are missing")
 
 
 def _weights_of(names: Collection[str], part: str, variant: str | None) -> list[str]:
     """The weight files of a part, one or all its shards; none if they aren't complete."""
     dotted = f".{variant}" if variant else ""
-    pattern = re.compile(rf"{part}/(?:diffusion_pytorch_)?model{re.escape(dotted)}(?:-\d+-of-(\d+))?\.safetensors")
+    pattern = re.compile(rf"{part}(?:diffusion_pytorch_)?model{re.escape(dotted)}(?:-\d+-of-(\d+))?\.safetensors")
     matches = [match for match in map(pattern.fullmatch, sorted(names)) if match]
     whole = [match[0] for match in matches if match[1] is None]
     shards = [match[0] for match in matches if match[1] is not None]

@@ -22,11 +22,17 @@ def is_offline() -> bool:
 
 def cached(name: str, file: str) -> Path | None:
     """The snapshot of a hub id in the cache, if it holds ``file`` (of its top level); it may lack others."""
+    found = cached_file(name, file)
+    return None if found is None else found.parent
+
+
+def cached_file(name: str, file: str) -> Path | None:
+    """One file of a hub id, wherever in it, if the cache holds it. AdapterError for what can't be a hub id."""
     try:
         found = try_to_load_from_cache(name, file)
     except ValueError as error:  # not the shape of a hub id
         raise AdapterError(one_line(error)) from error
-    return Path(found).parent if isinstance(found, str) else None
+    return Path(found) if isinstance(found, str) else None
 
 
 def fetch(name: str, patterns: Sequence[str]) -> Path:

@@ -25,16 +25,16 @@ from torch import Tensor, nn
 from facesnap.core.errors import AdapterError
 from facesnap.core.weights import read_json
 from facesnap.pipelines.bases.folders import INDEX, read_parts
-from facesnap.pipelines.bases.original import PREFIXES, Original
+from facesnap.pipelines.bases.single_file_header import PREFIXES, SingleFile
 
 _OPEN_CLIP: Final = ("cond_stage_model.model.", "conditioner.embedders.1.model.")
 
 
-def load_parts(original: Original, config: Path, dtype: torch.dtype) -> dict[str, Any]:
+def load_components(single: SingleFile, config: Path, dtype: torch.dtype) -> dict[str, Any]:
     """All components of a text-to-image pipeline, on the CPU, in eval mode.
 
     Args:
-        original: the file's header.
+        single: the file's header.
         config: its diffusers folder, see :func:`facesnap.pipelines.bases.configs.find_config`.
         dtype: of the weights.
 
@@ -44,27 +44,27 @@ def load_parts(original: Original, config: Path, dtype: torch.dtype) -> dict[str
     parts = read_parts(config)
     models = {part: _empty_model(part, parts[part], config) for part in PREFIXES if part in parts}
     for part, model in models.items():
-        check_part(original, part, model, config)  # all of them, before gigabytes are read
+        check_part(single, part, model, config)  # all of them, before gigabytes are read
     made: dict[str, Any] = {}
-    with safe_open(original.path, framework="pt") as opened:
+    with safe_open(single.path, framework="pt") as opened:
         for part, model in models.items():
-            made[part] = _filled(model, _converted(original, part, model, opened.get_tensor), dtype)
+            made[part] = _filled(model, _converted(single, part, model, opened.get_tensor), dtype)
     for part in ("tokenizer", "tokenizer_2"):
         if part in parts:
             made[part] = getattr(transformers, parts[part]).from_pretrained(config / part, local_files_only=True)
-    made["scheduler"] = _scheduler(parts["scheduler"], config / "scheduler", original.scheduler_changes)
+    made["scheduler"] = _scheduler(parts["scheduler"], config / "scheduler", single.scheduler_changes)
     index = read_json(config / INDEX)
     return {**made, **{name: index[name] for name in ("force_zeros_for_empty_prompt",) if name in index}}
 
 
-def check_part(original: Original, part: str, model: nn.Module, config: Path) -> None:
-    """Make sure, by the header alone, that a file has every tensor of a part. Raises as :func:`load_parts` does."""
-    given = _converted(original, part, model, lambda name: torch.empty(original.shapes[name], device="meta"))
+def check_part(single: SingleFile, part: str, model: nn.Module, config: Path) -> None:
+    """Make sure, by the header alone, that a file has every tensor of a part; raises as :func:`load_components`."""
+    given = _converted(single, part, model, lambda name: torch.empty(single.shapes[name], device="meta"))
     for name, tensor in model.state_dict().items():
         shape = tuple(given[name].shape) if name in given else "missing"
         if shape != tuple(tensor.shape):
             fault = f"{name} of the {part} is {shape}, not {tuple(tensor.shape)}"
-            raise AdapterError(f"{original.path} doesn't fit the config at {config}: {fault}")
+            raise AdapterError(f"{single.path} doesn't fit the config at {config}: {fault}")
 
 
 def _empty_model(part: str, kind: str, config: Path) -> Any:
@@ -80,9 +80,9 @@ def _empty_model(part: str, kind: str, config: Path) -> Any:
         return model_class(settings)
 
 
-def _converted(original: Original, part: str, model: Any, get: Callable[[str], Tensor]) -> dict[str, Tensor]:
+def _converted(single: SingleFile, part: str, model: Any, get: Callable[[str], Tensor]) -> dict[str, Tensor]:
     """A part's tensors by diffusers' names."""
-    given = {name: get(name) for name in original.shapes if name.startswith(PREFIXES[part])}
+    given = {name: get(name) for name in single.shapes if name.startswith(PREFIXES[part])}
     if part == "unet":
         return dict(convert_ldm_unet_checkpoint(given, config=model.config))
     if part == "vae":

@@ -51,13 +51,19 @@ def find_file(path: Path) -> Path | None:
         raise AdapterError(f"no adapter at {path}")
     if (path / CONFIG_NAME).is_file():
         return None
-    found = sorted(f for f in path.iterdir() if f.name.startswith("ip-adapter") and f.suffix in SUFFIXES)
-    adapters = {f.stem: f for f in found if not f.stem.endswith("_lora")}  # .safetensors comes last, and is kept
+    found = sorted(f for f in path.iterdir() if is_published_name(f.name))
+    adapters = {f.stem: f for f in found}  # .safetensors comes last, and is kept
     if len(adapters) > 1:
         raise AdapterError(f"{path} holds {len(adapters)} adapters, give one of them: {', '.join(sorted(adapters))}")
     if not adapters and (path / IDENTITY_NET).is_dir():
         raise AdapterError(f"{path} holds InstantID's {IDENTITY_NET} alone: put its ip-adapter.bin beside it")
     return next(iter(adapters.values()), None)
+
+
+def is_published_name(name: str) -> bool:
+    """Whether the projects call an adapter so; FaceID's LoRA alone isn't one."""
+    stem, dot, ending = name.rpartition(".")
+    return name.startswith("ip-adapter") and f"{dot}{ending}" in SUFFIXES and not stem.endswith("_lora")
 
 
 def _kind(layout: Layout, file: Path, shortcut: bool | None) -> str:

@@ -53,7 +53,7 @@ _FIRST_BYTES: Final = {
 
 
 @dataclass(frozen=True)
-class Original:
+class SingleFile:
     """The header of a single file.
 
     Attributes:
@@ -103,7 +103,7 @@ class Original:
         return changes
 
 
-def read_original(file: Path) -> Original:
+def read_single_file(file: Path) -> SingleFile:
     """Read the header of a single file.
 
     Raises:
@@ -122,7 +122,7 @@ def read_original(file: Path) -> Original:
         raise AdapterError(f"can't read {file} as safetensors: {one_line(error)}") from error
     if fault := _fault(shapes):
         raise AdapterError(f"{file} is {fault}")
-    return Original(file, shapes, metadata)
+    return SingleFile(file, shapes, metadata)
 
 
 def _fault(names: Iterable[str]) -> str | None:

@@ -1,0 +1,98 @@
+"""What the base is told: per prompt, encoded before, or without the last layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from tests.models import tiny
+
+from facesnap.core.errors import PromptError, UsageError
+from facesnap.core.identity import Identity
+from facesnap.core.pose import Pose
+from facesnap.pipelines.facade import FaceSnap
+from facesnap.pipelines.texts import Texts
+
+
+@pytest.fixture
+def me(snap: FaceSnap, photo: np.ndarray) -> Identity:
+    return snap.enroll(photo)
+
+
+def made(snap: FaceSnap, me: Identity, prompt: Any = "a face", **options: Any) -> np.ndarray:
+    given = {"pose": Pose(), "seed": 1, "output_type": "np", "num_inference_steps": 2, "carry": (), **options}
+    return np.asarray(snap(prompt, me, **given).images)
+
+
+def test_a_negative_prompt_per_prompt(snap: FaceSnap, me: Identity) -> None:
+    for longer in ({}, {"long_prompts": True}):
+        both = made(snap, me, ["a face", "a face"], negative_prompt=["a hat", ""], seed=[1, 1], **longer)
+        assert np.abs(both[0] - made(snap, me, negative_prompt="a hat", **longer)[0]).max() < 1e-4
+        assert np.abs(both[1] - made(snap, me, **longer)[0]).max() < 1e-4
+        assert np.abs(both[0] - both[1]).max() > 1e-4
+    with pytest.raises(UsageError, match=r"negative_prompt: 2 given for 1 prompt"):
+        made(snap, me, negative_prompt=["a hat", "a coat"])
+    with pytest.raises(PromptError, match="negative prompt is longer"):
+        made(snap, me, negative_prompt=["a" * 50])
+
+
+def test_prompts_may_be_encoded_before(snap: FaceSnap, me: Identity) -> None:
+    given: Any = Texts(["a face", "a hat"], ["", ""]).encoded(snap.pipeline, guided=True)
+    told = {name: rows for name, rows in given.items() if rows is not None}
+    text = made(snap, me, ["a face", "a hat"])
+    assert np.array_equal(made(snap, me, None, **told), text)
+    small = {"pose": Pose(scale=0.08), "small_faces": True, "width": 96, "height": 64}
+    ours, theirs = made(snap, me, None, **told, **small), made(snap, me, ["a face", "a hat"], **small)
+    assert np.array_equal(ours, theirs)
+    assert snap(None, me, **told).settings["prompt"] is None
+    for options, message in (
+        ({"prompt": "a face", **told}, "prompt_embeds stands for the prompts"),
+        ({**told, "long_prompts": True}, "prompt_embeds stands"),
+        ({"negative_prompt_embeds": told["prompt_embeds"]}, "goes with prompt_embeds"),
+        ({**told, "negative_prompt_embeds": told["prompt_embeds"][:1]}, "a row per prompt"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            made(snap, me, **{"prompt": None, **options})
+    with pytest.raises(PromptError, match="at least one prompt"):
+        made(snap, me, None)
+
+
+def test_clip_skip(snap: FaceSnap, me: Identity) -> None:
+    plain = made(snap, me)
+    assert np.abs(made(snap, me, clip_skip=0) - plain).max() < 1e-4
+    assert np.abs(made(snap, me, clip_skip=1) - plain).max() > 1e-5
+    for options, message in (
+        ({"clip_skip": 2}, "from 0 to 1"),
+        ({"clip_skip": 1.0}, "clip_skip=1.0"),
+        ({"clip_skip": 1, "long_prompts": True}, "don't go together"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            made(snap, me, **options)
+
+
+@pytest.mark.parametrize("skip", [None, 1])
+def test_sdxl_is_told_what_diffusers_tells_it(tmp_path: Path, skip: int | None) -> None:
+    pipeline: Any = StableDiffusionXLPipeline(**tiny.sdxl_parts(tmp_path), add_watermarker=False)
+    ours = Texts(["a face"], [""], clip_skip=skip).encoded(pipeline, guided=True)
+    with torch.no_grad():
+        theirs = pipeline.encode_prompt("a face", device=torch.device("cpu"), clip_skip=skip)
+    assert len(ours) == 4
+    assert all(torch.equal(a, b) for a, b in zip(ours.values(), theirs, strict=True) if a is not None)
+
+
+def test_skipping_takes_the_layer_before(tmp_path: Path) -> None:
+    pipeline: Any = StableDiffusionPipeline(**tiny.parts(tmp_path))
+    made = Texts(["a face"], [""], clip_skip=1).encoded(pipeline, guided=True)
+    ids = pipeline.tokenizer(["a face"], padding="max_length", max_length=16, return_tensors="pt").input_ids
+    with torch.no_grad():
+        states = pipeline.text_encoder(ids, output_hidden_states=True).hidden_states
+        last = pipeline.text_encoder(ids)[0]
+    found = made["prompt_embeds"]
+    assert found is not None
+    assert not torch.allclose(found, last, atol=1e-4)
+    centred = states[-2] - states[-2].mean(-1, keepdim=True)
+    assert torch.nn.functional.cosine_similarity(found, centred, dim=-1).min() > 0.99
