@@ -13,7 +13,6 @@ import torch
 
 from facesnap import FaceSnap, Identity, Pose
 from facesnap.core.weights import WEIGHTS, mini_folder
-from facesnap.pipelines import facade
 from facesnap.training.config import mini_config
 from facesnap.training.mini.run import STAGES
 
@@ -79,19 +78,12 @@ def test_mixer_without_its_cross_attention_draws_someone_else(
     assert np.array_equal(portrait(snap, person), usual)
 
 
-def test_blank_landmark_map_changes_the_picture(
-    snap: FaceSnap, person: Identity, usual: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn = facade._as_control
-    monkeypatch.setattr(facade, "_as_control", lambda image: torch.zeros_like(drawn(image)))
-    assert difference(portrait(snap, person), usual) > 2
-
-
 @pytest.mark.parametrize(
     "change",
     [
         pytest.param({"identity_scale": 0.0}, id="nobody"),
         pytest.param({"landmark_scale": 0.0}, id="base alone"),
+        pytest.param({"landmark_window": (0.0, 0.0)}, id="an empty landmark map"),
         pytest.param({"pose": Pose(yaw=-20)}, id="another pose"),
         pytest.param({"prompt": "a person with long black hair, blue background"}, id="another prompt"),
     ],
