@@ -53,6 +53,19 @@ def test_each_takes_the_pose_of_the_face_in_their_region(snap: FaceSnap, me: Ide
         assert np.allclose(made.landmarks[who], head, atol=1e-3), "in its place, on the same pixels"
 
 
+def test_a_face_is_read_in_the_picture_as_it_came(snap: FaceSnap, me: Identity, photo: np.ndarray) -> None:
+    """Four times as large as the call's, of other proportions: a small base's own pixels would be too few."""
+    large = np.zeros((400, 640, 3), dtype=np.uint8)
+    large[200:360, 300:460] = photo
+    snap.analyser.detector = FixedDetector((310, 210, 450, 350))
+    made = result(snap, me, image=large, width=80, height=80)
+    fitted = snap.analyser.fitter.fit(large, np.array([310, 210, 450, 350], float))
+    assert fitted.pose.camera is not None
+    head = fitted.pose.camera.absolute((640, 400)).project(snap.predictor.morphable.posed(me.shape, fitted.pose))
+    assert np.allclose(made.landmarks, head * 0.2 - [24, 0], atol=1e-2), "cut around the middle, and scaled"
+    assert np.allclose(fitted.in_copy(0.2, np.array([-24.0, 0.0]), (80, 80)).box, 0.2 * fitted.box - [24, 0, 24, 0])
+
+
 def test_a_pose_given_stays_and_who_is_not_there_has_their_own(snap: FaceSnap, me: Identity, scene: np.ndarray) -> None:
     snap.analyser.detector = FixedDetector(FACES[0])
     people = [Subject(me, Pose(yaw=7), LEFT), Subject(me, region=RIGHT)]

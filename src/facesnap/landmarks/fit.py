@@ -6,7 +6,7 @@ The network itself is in :mod:`facesnap.landmarks.net`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -134,6 +134,23 @@ class FittedFace:
         A face fills a fifth of a usual photograph and half of a portrait; the portrait keeps its own composition.
         """
         return self.pose if keep_framing else self.pose.framed(None)
+
+    def in_copy(self, scale: float, shift: np.ndarray, size: tuple[int, int]) -> FittedFace:
+        """The same face in a copy of its picture: scaled, then shifted by (2,) pixels, of a size (width, height)."""
+        x, y = shift
+        camera = replace(
+            self.camera,
+            scale=scale * self.camera.scale,
+            cx=scale * self.camera.cx + float(x),
+            cy=scale * self.camera.cy + float(y),
+        )
+        return replace(
+            self,
+            pose=self.pose.framed(camera.relative(size)),
+            camera=camera,
+            landmarks2d=scale * self.landmarks2d + shift,
+            box=scale * self.box + np.tile(shift, 2),
+        )
 
 
 class FaceFitter:

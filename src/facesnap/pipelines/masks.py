@@ -93,10 +93,18 @@ def touches(mask: np.ndarray, points: np.ndarray) -> bool:
 
 def cut_to(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture (H, W, 3) uint8 cut (around its middle) and scaled to (width, height)."""
+    scale, shift = cut(picture, size)
     height, width = picture.shape[:2]
-    scale = max(size[0] / width, size[1] / height)
     wide, high = max(size[0], round(width * scale)), max(size[1], round(height * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     scaled = cv2.resize(picture, (wide, high), interpolation=method)
-    left, top = (wide - size[0]) // 2, (high - size[1]) // 2
+    left, top = (-shift).astype(int)
     return np.ascontiguousarray(scaled[top : top + size[1], left : left + size[0]])
+
+
+def cut(picture: np.ndarray, size: tuple[int, int]) -> tuple[float, np.ndarray]:
+    """What :func:`cut_to` does to pixels: they are multiplied by the first, and then moved by the second (2,)."""
+    height, width = picture.shape[:2]
+    scale = max(size[0] / width, size[1] / height)
+    sides = max(size[0], round(width * scale)), max(size[1], round(height * scale))
+    return scale, -((np.array(sides) - size) // 2).astype(np.float64)

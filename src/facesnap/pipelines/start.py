@@ -16,7 +16,7 @@ from facesnap.core.images import load_image
 from facesnap.core.pose import Pose
 from facesnap.models.controls import finite
 from facesnap.pipelines.conditions import as_control
-from facesnap.pipelines.masks import NAMED_MASKS, cut_to, drawn_mask, is_named, named_mask
+from facesnap.pipelines.masks import NAMED_MASKS, cut, cut_to, drawn_mask, is_named, named_mask
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
@@ -94,8 +94,7 @@ class Opened:
     @staticmethod
     def of(picture: np.ndarray, size: tuple[int, int], people: Sequence[Subject], analyser: Analyser) -> Opened:
         """Cut it to ``size`` (width, height), and look for the people."""
-        image = cut_to(picture, size)
-        return Opened(picture, image, [_face_of(analyser, image, person) for person in people])
+        return Opened(picture, cut_to(picture, size), [_face_of(analyser, picture, size, each) for each in people])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -164,16 +163,17 @@ def size_like(
     return width or like[0], height or like[1]
 
 
-def _face_of(analyser: Analyser, image: np.ndarray, person: Subject) -> FittedFace | None:
-    left, top, right, bottom = person.box((image.shape[1], image.shape[0]))
-    middle = None if person.region is None else np.array([(left + right) / 2, (top + bottom) / 2])
+def _face_of(analyser: Analyser, picture: np.ndarray, size: tuple[int, int], person: Subject) -> FittedFace | None:
+    """A person's face in a picture as it will be cut. It is read before, since a small base leaves few pixels of it."""
+    scale, shift = cut(picture, size)
+    left, top, right, bottom = person.box(size)
+    middle = None if person.region is None else (np.array([left + right, top + bottom]) / 2 - shift) / scale
     try:
-        reading = analyser.read(image, 0, middle)
+        fitted = analyser.read(picture, 0, middle).fitted.in_copy(scale, shift, size)
     except (NoFaceError, FaceTooSmallError):
         return None
-    x, y = (reading.face.box[:2] + reading.face.box[2:]) / 2
-    theirs = person.region is None or (left <= x < right and top <= y < bottom)
-    return reading.fitted if theirs else None
+    x, y = (fitted.box[:2] + fitted.box[2:]) / 2
+    return fitted if left <= x < right and top <= y < bottom else None
 
 
 def _in_box(pose: Pose, box: tuple[int, int, int, int], size: tuple[int, int]) -> Pose:
