@@ -33,22 +33,26 @@ def build(root: Path) -> Path:
     return root
 
 
+def vision(hidden_size: int = 12, layers: int = 1) -> CLIPVisionConfig:
+    """Of a tiny CLIP image encoder."""
+    return CLIPVisionConfig(
+        hidden_size=hidden_size,
+        intermediate_size=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+        projection_dim=8,
+    )
+
+
 def _encoders(root: Path) -> None:
     torch.manual_seed(10)
     face = FaceNet({"dim": FACE_DIM, "channels": [4, 4], "blocks": [1, 1]})
     save_module(root / "face_encoder", face, {**face.config, "name": "tiny-face"}, {})
     judge = PatchFaceNet({"dim": FACE_DIM, "width": 16, "depth": 1, "heads": 2})
     save_module(root / "judge_face", judge, {**judge.config, "name": "tiny-judge"}, {})
-    vision = CLIPVisionConfig(
-        hidden_size=12,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=28,
-        patch_size=14,
-        projection_dim=8,
-    )
-    CLIPVisionModelWithProjection(vision).save_pretrained(root / "image_encoder")
+    CLIPVisionModelWithProjection(vision()).save_pretrained(root / "image_encoder")
 
 
 def _landmarks(root: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from tests.pipelines.conftest import FixedDetector
 from tests.pipelines.published_files import CLIP, write_faceid
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from tests.pipelines.random_mini import vision
+from transformers import CLIPVisionModelWithProjection
 
 from facesnap.core.errors import AdapterError, EncoderMismatchError, UsageError
 from facesnap.core.pose import Pose
@@ -167,16 +168,7 @@ def test_faceid_without_a_controlnet(mini: Path, tmp_path: Path, arcface: Path, 
 
 def test_faceid_plus_reads_clip_too(mini: Path, tmp_path: Path, arcface: Path, photo: np.ndarray) -> None:
     torch.manual_seed(5)
-    config = CLIPVisionConfig(
-        hidden_size=CLIP,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=28,
-        patch_size=14,
-        projection_dim=8,
-    )
-    CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "clip")
+    CLIPVisionModelWithProjection(vision(CLIP, layers=2)).save_pretrained(tmp_path / "clip")
     options = {"device": "cpu", "face_encoder": arcface}
     file = write_faceid(tmp_path, plus=True)
     snap = ready(FaceSnap.from_pretrained("mini", file, image_encoder=tmp_path / "clip", **options))
@@ -184,8 +176,7 @@ def test_faceid_plus_reads_clip_too(mini: Path, tmp_path: Path, arcface: Path, p
     assert me.encoders["appearance"].endswith("[-2]")
     other = type(me)(me.face_embedding, 3 * me.appearance[::-1], me.shape, me.encoders)
     assert np.abs(picture(snap, me) - picture(snap, other)).max() > 1e-5
-    wider = CLIPVisionConfig(**{**config.to_dict(), "hidden_size": 16})
-    CLIPVisionModelWithProjection(wider).save_pretrained(tmp_path / "wider")
+    CLIPVisionModelWithProjection(vision(16, layers=2)).save_pretrained(tmp_path / "wider")
     with pytest.raises(EncoderMismatchError, match=r"CLIP tokens of 12 numbers, but wider@.* gives 16"):
         FaceSnap.from_pretrained("mini", file, image_encoder=tmp_path / "wider", **options)
 

@@ -19,7 +19,7 @@ def compare(
     options.check_photos(first, second)
     from facesnap.core.weights import mini_folder
     from facesnap.faces.encode import FaceEncoder
-    from facesnap.pipelines.conditions import Analyser
+    from facesnap.pipelines.analyser import Analyser
 
     judge = FaceEncoder.from_pretrained(mini_folder() / "judge_face")
     analyser = Analyser.from_pretrained()

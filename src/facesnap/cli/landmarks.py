@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from facesnap.core.pose import Pose
     from facesnap.landmarks.predict import LandmarkPredictor
-    from facesnap.pipelines.conditions import Analyser, Reading
+    from facesnap.pipelines.analyser import Analyser, Reading
 
 #: What the sweep shows: turns in degrees, and for each row an expression with its amount.
 TURNS: Final = (-45, -30, -15, 0, 15, 30, 45)
@@ -75,7 +75,7 @@ def landmarks(
     from facesnap.core.images import save_png
     from facesnap.landmarks.draw import draw_landmarks
     from facesnap.landmarks.draw import overlay as draw_on
-    from facesnap.pipelines.conditions import Analyser
+    from facesnap.pipelines.analyser import Analyser
 
     analyser = Analyser.from_pretrained()
     reading = analyser.read(photo, face)

@@ -109,7 +109,6 @@ class Start:
         """How many of the steps are taken: from a picture, those that its noise is for."""
         if self.image is None:
             return steps
-        from facesnap.pipelines.start import STRENGTH
+        from facesnap.pipelines.start import strength_of
 
-        share = self.strength or (1.0 if self.mask else STRENGTH)
-        return max(1, min(steps, int(steps * share)))
+        return max(1, min(steps, int(steps * strength_of(self.strength, bool(self.mask)))))

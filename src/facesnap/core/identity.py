@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 
 from facesnap.core.errors import EncoderMismatchError, InputError, UsageError
 from facesnap.core.images import write_atomic
+from facesnap.core.weights import arrays_12
 
 FORMAT: Final = "facesnap.identity"
 FORMAT_VERSION: Final = 1
@@ -105,10 +105,7 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """First 12 hex digits of a SHA-256 over the arrays: two identities with the same one are the same."""
-        total = hashlib.sha256()
-        for name in TENSORS:
-            total.update(np.ascontiguousarray(getattr(self, name), dtype="<f4").tobytes())
-        return total.hexdigest()[:12]
+        return arrays_12([getattr(self, name) for name in TENSORS])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``*.identity.safetensors``, atomically.

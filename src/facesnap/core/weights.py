@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from facesnap.core.errors import AdapterError, OutputError, one_line
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Module = TypeVar("Module", bound="torch.nn.Module")
@@ -80,6 +81,18 @@ def mini_folder() -> Path:
     return Path(override) if override else Path(__file__).resolve().parents[1] / "weights" / "mini"
 
 
+def embedded(part: str, needed: str) -> Path:
+    """A folder of the embedded model, of which one file is ``needed``.
+
+    Raises:
+        AdapterError: that is missing; says how to get it.
+    """
+    folder = mini_folder() / part
+    if not (folder / needed).is_file():
+        raise AdapterError(f"the embedded model is not (whole) at {folder}: train it with `facesnap mini train`")
+    return folder
+
+
 def find_local(name: str | Path, kind: str) -> Path | None:
     """Where a model given by name lies on this machine; None for a hub id, which may have to be fetched.
 
@@ -118,6 +131,16 @@ def sha256_12(path: str | Path) -> str:
     total = hashlib.sha256()
     for file, stamp in zip(files, stamps, strict=True):
         total.update(f"{file.relative_to(path).as_posix()} {_file_hash(*stamp)}\n".encode())
+    return total.hexdigest()[:12]
+
+
+def arrays_12(arrays: Sequence[np.ndarray]) -> str:
+    """First 12 hex digits of a SHA-256 over arrays, as float32."""
+    import numpy as np
+
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
     return total.hexdigest()[:12]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from facesnap.core.errors import AdapterError
-from facesnap.core.weights import find_local, mini_folder
+from facesnap.core.weights import embedded, find_local
 from facesnap.models.checkpoint import CONFIG_NAME
 from facesnap.models.published.find import is_published_name
 from facesnap.models.published.instantid import IDENTITY_NET
@@ -30,10 +30,7 @@ def find_adapter(adapter: str | Path | None) -> Path:
             several.
     """
     if adapter is None:
-        folder = mini_folder() / "adapter"
-        if not (folder / CONFIG_NAME).is_file():
-            raise AdapterError(f"the embedded model is not (whole) at {folder}: train it with `facesnap mini train`")
-        return folder
+        return embedded("adapter", CONFIG_NAME)
     if path := find_local(adapter, "adapter"):
         return path
     owner, name, *inside = str(adapter).split("/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +16,7 @@ from facesnap.core.identity import Identity
 from facesnap.core.images import load_image
 from facesnap.core.pose import Pose
 from facesnap.core.types import Face
-from facesnap.core.weights import mini_folder
+from facesnap.core.weights import arrays_12, mini_folder
 from facesnap.faces.align import CROP_SIZE, align
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.detect import FaceDetector, FaceRefiner, HaarDetector, pick_face
@@ -172,10 +171,7 @@ def basis_of(morphable: MorphableLandmarks) -> str:
     """``name@hash`` of what shape coefficients refer to: the basis, not the network that finds them, so that a better
     E_3d can read identities of an older one.
     """
-    total = hashlib.sha256()
-    for array in (morphable.mean, morphable.identity):
-        total.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-    return f"morphable@{total.hexdigest()[:12]}"
+    return f"morphable@{arrays_12([morphable.mean, morphable.identity])}"
 
 
 def as_list(photos: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:

@@ -15,14 +15,14 @@ from diffusers import (
 )
 
 from facesnap.core.errors import AdapterError, UsageError
-from facesnap.models.checkpoint import Adapter, family_of, is_sdxl
+from facesnap.models.checkpoint import Adapter, family_of
 from facesnap.models.published import InstantID, PublishedAdapter
 from facesnap.pipelines.bases.find import check_unet
 from facesnap.pipelines.binding import FaceBinding
 from facesnap.pipelines.controlnets import beside
 from facesnap.pipelines.offload import is_offloaded
 from facesnap.pipelines.quiet import quiet
-from facesnap.pipelines.roads import PLAIN_ROADS, rebuilt
+from facesnap.pipelines.roads import PLAIN_ROADS, rebuilt, text_class
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
 
@@ -104,14 +104,14 @@ def attach_published(pipeline: Any, adapter: PublishedAdapter) -> Any:
     elif getattr(pipeline, "controlnet", None) is not None:
         raise UsageError(f"{adapter.kind} works without ControlNets: attach it to a pipeline that has none")
     else:
-        made = rebuilt(pipeline, PLAIN_ROADS[1 if is_sdxl(family) else 0][0])
+        made = rebuilt(pipeline, text_class(family, controlled=False))
     with quiet():
         adapter.attach(made)
     return made
 
 
 def _around(pipeline: Any, family: str, ffrnet: Any, mixer: Any) -> Any:
-    kind = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
+    kind = text_class(family)
     known = set(inspect.signature(kind.__init__).parameters)
     if foreign := sorted(set(pipeline.components) - known):
         raise AdapterError(f"this {type(pipeline).__name__} has a {foreign[0]}, which FaceSnap knows nothing of")

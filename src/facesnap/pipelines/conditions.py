@@ -13,8 +13,6 @@ from facesnap.core.pose import Pose
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.controls import FaceControls
 from facesnap.models.held import FaceInPicture
-from facesnap.pipelines.analyser import Analyser as Analyser  # both under their former address, too
-from facesnap.pipelines.analyser import Reading as Reading
 from facesnap.pipelines.subjects import Subject
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from facesnap.core.errors import AdapterError, UsageError, one_line
 
 # Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
 from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder
-from facesnap.models.checkpoint import AdapterConfig, is_sdxl, load_adapter, local_only, read_adapter_config
+from facesnap.models.checkpoint import AdapterConfig, load_adapter, local_only, read_adapter_config
 from facesnap.models.published import InstantID, PublishedAdapter
 from facesnap.pipelines.bases.configs import find_config
 from facesnap.pipelines.bases.find import detect_family
@@ -21,6 +20,7 @@ from facesnap.pipelines.bases.folders import file_names, find_weights, read_part
 from facesnap.pipelines.bases.single_file import load_components
 from facesnap.pipelines.bases.single_file_header import read_single_file
 from facesnap.pipelines.quiet import quiet
+from facesnap.pipelines.roads import text_class
 from facesnap.pipelines.sd import FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLPipeline
 
@@ -54,8 +54,7 @@ def load_pipeline(
     config.check_base(family, base)  # before gigabytes are read
     read = _reader(base, base_config)
     loaded = load_adapter(adapter, dtype)
-    kind = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
-    return _read(read, kind, base, dtype, {"controlnet": loaded.ffrnet, "mixer": loaded.mixer}), config
+    return _read(read, text_class(family), base, dtype, {"controlnet": loaded.ffrnet, "mixer": loaded.mixer}), config
 
 
 def load_published(
@@ -77,12 +76,10 @@ def load_published(
     family = detect_family(base)
     adapter.check_family(family, base)
     read = _reader(base, base_config)
+    parts: dict[str, Any] = {}
     if isinstance(adapter, InstantID):
-        parts: dict[str, Any] = {"controlnet": adapter.identity_net(dtype), "mixer": None}
-        kind: Any = FaceSnapXLPipeline if is_sdxl(family) else FaceSnapPipeline
-    else:
-        parts, kind = {}, StableDiffusionXLPipeline if is_sdxl(family) else StableDiffusionPipeline
-    pipeline = _read(read, kind, base, dtype, parts)
+        parts = {"controlnet": adapter.identity_net(dtype), "mixer": None}
+    pipeline = _read(read, text_class(family, controlled=bool(parts)), base, dtype, parts)
     with quiet():
         adapter.attach(pipeline)
     return pipeline

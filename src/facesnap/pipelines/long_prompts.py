@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facesnap.core.errors import PromptError, UsageError
-from facesnap.pipelines.prompts import converted
+from facesnap.pipelines.prompts import converted, text_encoders
 
 
 def encode_long(
@@ -38,18 +38,14 @@ def encode_long(
     """
     if isinstance(negatives, str) or len(negatives) != len(prompts):
         raise UsageError(f"give one negative prompt for each of {len(prompts)} prompt(s)")
-    encoders = [
-        (getattr(pipeline, f"tokenizer{suffix}", None), getattr(pipeline, f"text_encoder{suffix}", None))
-        for suffix in ("", "_2")
-    ]
-    encoders = [(tokenizer, encoder) for tokenizer, encoder in encoders if tokenizer and encoder]
+    encoders = text_encoders(pipeline)
     if not encoders:
         raise PromptError("this pipeline has no text encoder: give prompt_embeds")
     xl = hasattr(pipeline, "text_encoder_2")
     states, pooled = [], None
-    for tokenizer, encoder in encoders:
+    for tokenizer, encoder, limit in encoders:
         texts = [converted(pipeline, text, tokenizer) for text in (*prompts, *negatives)]
-        made, pooled = _states(texts, tokenizer, encoder, device, xl)  # SDXL takes the last encoder's
+        made, pooled = _states(texts, tokenizer, encoder, limit, device, xl)  # SDXL takes the last encoder's
         states.append(made)
     longest = max(s.shape[1] for s in states)
     joined = torch.cat([_stretched(s, longest) for s in states], dim=-1)
@@ -68,9 +64,10 @@ def _halves(rows: Tensor, name: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _states(texts: Sequence[str], tokenizer: Any, encoder: Any, device: torch.device, xl: bool) -> tuple[Tensor, Any]:
+def _states(
+    texts: Sequence[str], tokenizer: Any, encoder: Any, limit: int, device: torch.device, xl: bool
+) -> tuple[Tensor, Any]:
     """(texts, pieces * limit, width), every text of as many pieces as the longest, and what the encoder pools."""
-    limit = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
     ids = [tokenizer(text, add_special_tokens=False, verbose=False).input_ids for text in texts]
     pieces = max(1, *(-(-len(one) // (limit - 2)) for one in ids))
     rows = [

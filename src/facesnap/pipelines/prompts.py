@@ -100,14 +100,22 @@ def words_beyond(text: str, limit: int, count: Callable[[str], int]) -> str:
     return " ".join(words[low:]) or text
 
 
+def text_encoders(pipeline: Any) -> list[tuple[Any, Any, int]]:
+    """Tokenizer, encoder and the most tokens (start and end marks included) of each text encoder of a pipeline."""
+    pairs = [
+        (getattr(pipeline, f"tokenizer{i}", None), getattr(pipeline, f"text_encoder{i}", None)) for i in ("", "_2")
+    ]
+    return [
+        (tokenizer, encoder, min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings)))
+        for tokenizer, encoder in pairs
+        if tokenizer is not None and encoder is not None
+    ]
+
+
 def _limits(pipeline: Any) -> Iterator[tuple[int, Callable[[str], int]]]:
     """Per text encoder: the most tokens, and what counts a text's, its start and end marks included."""
-    for suffix in ("", "_2"):
-        tokenizer = getattr(pipeline, f"tokenizer{suffix}", None)
-        encoder = getattr(pipeline, f"text_encoder{suffix}", None)
-        if tokenizer is not None and encoder is not None:
-            limit = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
-            yield limit, _counter(pipeline, tokenizer)
+    for tokenizer, _, limit in text_encoders(pipeline):
+        yield limit, _counter(pipeline, tokenizer)
 
 
 def _counter(pipeline: Any, tokenizer: Any) -> Callable[[str], int]:

@@ -219,7 +219,7 @@ class Result:
 
     def _pictures(self) -> list[np.ndarray]:
         """The pictures as (H, W, 3) uint8."""
-        return [_to_uint8(image) for image in self.images]
+        return [as_bytes(image) for image in self.images]
 
 
 def _free_or_equal(folder: Path, stem: str, data: bytes) -> Path:
@@ -251,7 +251,8 @@ def metadata(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _to_uint8(image: Any) -> np.ndarray:
+def as_bytes(image: Any) -> np.ndarray:
+    """A PIL picture, or (H, W, 3) float in [0, 1], as (H, W, 3) uint8. UsageError for latents and tensors."""
     if isinstance(image, Image.Image):
         return np.asarray(image.convert("RGB"))
     if isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[-1] == 3:

@@ -19,6 +19,7 @@ from diffusers import (
 )
 
 from facesnap.core.errors import UsageError
+from facesnap.models.checkpoint import is_sdxl
 from facesnap.pipelines.binding import FaceBinding
 from facesnap.pipelines.sd import FaceSnapImg2ImgPipeline, FaceSnapInpaintPipeline, FaceSnapPipeline
 from facesnap.pipelines.sdxl import FaceSnapXLImg2ImgPipeline, FaceSnapXLInpaintPipeline, FaceSnapXLPipeline
@@ -40,6 +41,11 @@ PLAIN_ROADS: Final[tuple[tuple[type, ...], ...]] = (
 
 #: Settings of a pipeline's constructor that are no components.
 _FLAGS: Final = ("requires_safety_checker", "requires_aesthetics_score", "force_zeros_for_empty_prompt")
+
+
+def text_class(family: str, controlled: bool = True) -> Any:
+    """The class of text-to-image pipelines of a family of bases, for an adapter with a ControlNet or without."""
+    return (ROADS if controlled else PLAIN_ROADS)[is_sdxl(family)][0]
 
 
 def road_class(pipeline: Any, source: Source | None) -> Any:

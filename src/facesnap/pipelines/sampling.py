@@ -52,6 +52,12 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def scales(self) -> list[float]:
+        """Weights of the ControlNets beside FFRNet; 1 each where the call doesn't say."""
+        given = [1.0] * len(self.control_images) if self.control_scales is None else self.control_scales
+        return [float(scale) for scale in given]
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the pictures."""
         height, width = self.conditions[0].landmark_map.shape[:2]
@@ -120,7 +126,7 @@ def _arguments(pipeline: Any, job: Job) -> dict[str, Any]:
 def _control(pipeline: Any, job: Job) -> tuple[Any, dict[str, Any]]:
     """Control images, FFRNet's map of everyone and one per other ControlNet, in their order; and what FFRNet needs."""
     others = len(pipeline.nets) - 1
-    scales = [1.0] * others if job.control_scales is None else [float(scale) for scale in job.control_scales]
+    scales = job.scales
     for name, given in (("control_images", job.control_images), ("control_scales", scales)):
         if len(given) != others:
             raise UsageError(f"{name}: {len(given)} given, but this pipeline has {others} ControlNet(s) beside FFRNet")

@@ -16,6 +16,7 @@ from facesnap.pipelines.binding import stock_options
 from facesnap.pipelines.conditions import Conditions
 from facesnap.pipelines.masks import touches
 from facesnap.pipelines.request import least_strength, steps_of
+from facesnap.pipelines.result import as_bytes
 from facesnap.pipelines.roads import road_class
 from facesnap.pipelines.sampling import Job, sample
 from facesnap.pipelines.small_faces import SmallFaces, repaint_faces
@@ -64,7 +65,7 @@ class _Painter:
         mask = None if self.job.source is None else self.job.source.mask
         free = [each for each in self.job.conditions if mask is None or touches(mask, each.landmarks)]
         repaint = [partial(self._repaint, single, each) for each in free]
-        before = _bytes(image)
+        before = as_bytes(image)
         after = repaint_faces(before, [each.landmarks for each in free], self.side, self.settings, repaint)
         if after is before:
             return image
@@ -93,7 +94,7 @@ class _Painter:
         closer = replace(job, conditions=[near], source=Source(crop, None, strength), control_images=controls)
         made = sample(self.pipeline, closer)
         self.interrupted = made.interrupted
-        return None if made.interrupted else _bytes(made.images[0])
+        return None if made.interrupted else as_bytes(made.images[0])
 
 
 def _for_cut_outs(options: Mapping[str, Any], road: Any) -> dict[str, Any]:
@@ -108,7 +109,3 @@ def _for_cut_outs(options: Mapping[str, Any], road: Any) -> dict[str, Any]:
 
 def _cut(picture: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _bytes(image: Any) -> np.ndarray:
-    return np.asarray(image) if isinstance(image, Image.Image) else np.asarray((image * 255).round(), dtype=np.uint8)

@@ -73,7 +73,7 @@ def settings_of(
         "pose": _one_or_all([pose.to_json() for pose in poses]),
         "regions": [_plain_value(person.region) for person in people],
         "small_faces": None if small_faces is None else asdict(small_faces),
-        "control_scales": _scales(job),
+        "control_scales": job.scales,
         "controlnets": _names_of_others(pipeline),
         "loras": loras(pipeline),
         "scheduler": type(pipeline.scheduler).__name__,
@@ -109,11 +109,6 @@ def _weight(unet: torch.nn.Module, name: str) -> float:
             own: Any = layer
             return round(float(scaling[name] * own.r[name] / own.lora_alpha[name]), 6)
     return 1.0
-
-
-def _scales(job: Job) -> list[float]:
-    given = [1.0] * len(job.control_images) if job.control_scales is None else job.control_scales
-    return [float(scale) for scale in given]
 
 
 def _names_of_others(pipeline: Any) -> list[str]:

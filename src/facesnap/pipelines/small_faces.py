@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import cv2
 import numpy as np
 
 from facesnap.core.errors import UsageError
+from facesnap.core.images import crop_matrix
 from facesnap.landmarks.crop import landmark_box
 from facesnap.pipelines.masks import face_mask
 
@@ -51,8 +51,6 @@ class SmallFaces:
 #: -> (S, S, 3) uint8, or None to leave it.
 Repaint = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray | None]
 
-_MARGIN: Final = 1e-6
-
 
 def repaint_faces(
     picture: np.ndarray, faces: list[np.ndarray], side: int, settings: SmallFaces, repaint: Sequence[Repaint]
@@ -73,7 +71,7 @@ def repaint_faces(
 
 
 def _one(picture: np.ndarray, landmarks: np.ndarray, side: int, settings: SmallFaces, make: Repaint) -> np.ndarray:
-    matrix = _cut(landmarks, side, settings.fill)
+    matrix = crop_matrix(landmark_box(landmarks), side, 1.0 / settings.fill)
     crop = cv2.warpAffine(picture, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     placed = landmarks @ matrix[:, :2].T + matrix[:, 2]
     new = make(crop, placed, matrix)
@@ -82,16 +80,8 @@ def _one(picture: np.ndarray, landmarks: np.ndarray, side: int, settings: SmallF
     size = picture.shape[1], picture.shape[0]
     back = cv2.WARP_INVERSE_MAP
     # Many pixels become one on the way back, so the picture is softened by as much first.
-    sigma = max(_MARGIN, 0.5 * (float(matrix[0, 0]) - 1))
-    smooth = cv2.GaussianBlur(new, (0, 0), sigma) if matrix[0, 0] > 1 else new
+    sigma = 0.5 * (float(matrix[0, 0]) - 1)
+    smooth = cv2.GaussianBlur(new, (0, 0), sigma) if sigma > 0 else new
     returned = cv2.warpAffine(smooth, matrix, size, flags=cv2.INTER_LINEAR | back, borderMode=cv2.BORDER_REPLICATE)
     share = cv2.warpAffine(face_mask([placed], (side, side)), matrix, size, flags=cv2.INTER_LINEAR | back)[..., None]
     return np.asarray((picture * (1 - share) + returned * share).round().astype(np.uint8))
-
-
-def _cut(landmarks: np.ndarray, side: int, fill: float) -> np.ndarray:
-    """Affine (2, 3) from the picture to a square cut-out in which the face fills its share, in the middle."""
-    x0, y0, x1, y1 = landmark_box(landmarks)
-    scale = fill * side / max(x1 - x0, y1 - y0)
-    middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    return np.column_stack([np.eye(2) * scale, side / 2 - scale * middle])

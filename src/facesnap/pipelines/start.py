@@ -122,7 +122,7 @@ class Opened:
             UsageError: a mask of other proportions than the picture's. NoFaceError: a mask by name, and no face.
         """
         mask = self._mask(mask_image, asked)
-        return Source(self.image, mask, strength or (STRENGTH if mask is None else 1.0))
+        return Source(self.image, mask, strength_of(strength, mask is not None))
 
     def _mask(self, mask_image: ImageSource | None, asked: Sequence[np.ndarray]) -> np.ndarray | None:
         if mask_image is None:
@@ -144,6 +144,11 @@ def check_source(image: Any, mask_image: Any, strength: float | None) -> None:
         raise UsageError(f"strength={strength} must be over 0 and at most 1")
     if isinstance(mask_image, str) and not is_named(mask_image) and "." not in mask_image:
         raise UsageError(f"mask_image={mask_image!r}: give a picture, or one of {', '.join(NAMED_MASKS)}")
+
+
+def strength_of(strength: float | None, masked: bool) -> float:
+    """The strength of a call: as given, or else :data:`STRENGTH`, with a mask 1."""
+    return strength or (1.0 if masked else STRENGTH)
 
 
 def source_image(image: ImageSource, size: tuple[int, int]) -> np.ndarray:

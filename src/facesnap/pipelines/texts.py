@@ -13,7 +13,7 @@ from torch import Tensor
 from facesnap.core.errors import PromptError, UsageError
 from facesnap.pipelines.binding import execution_device
 from facesnap.pipelines.long_prompts import encode_long
-from facesnap.pipelines.prompts import check_prompt
+from facesnap.pipelines.prompts import check_prompt, converted
 
 #: Diffusers' names of prompts that are encoded already.
 EMBEDDINGS: Final = (
@@ -146,8 +146,7 @@ def _skipping(pipeline: Any, texts: Sequence[str], skip: int, device: torch.devi
     the norm where transformers had it before its version 5.
     """
     tokenizer, encoder = pipeline.tokenizer, pipeline.text_encoder
-    if hasattr(pipeline, "maybe_convert_prompt"):
-        texts = pipeline.maybe_convert_prompt(list(texts), tokenizer)
+    texts = [converted(pipeline, text, tokenizer) for text in texts]
     limit = tokenizer.model_max_length
     ids = tokenizer(texts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt").input_ids
     states = encoder(ids.to(device), output_hidden_states=True).hidden_states[-(skip + 1)]

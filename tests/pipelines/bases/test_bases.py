@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tests.models import tiny
-from tests.pipelines.bases import tiny_bases
 from tests.pipelines.bases.tiny_bases import Base, FakeHub, into_cache
 
 from facesnap.core.errors import AdapterError
@@ -21,21 +20,6 @@ from facesnap.pipelines.loading import load_pipeline
 
 UNET = "model.diffusion_model."
 NAME = "someone/portraits"
-
-
-@pytest.fixture(autouse=True)
-def _cut_off(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    tiny_bases.cut_off(monkeypatch, cache)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return tiny_bases.build("sd1", tmp_path_factory.mktemp("sd1"))
 
 
 @pytest.fixture

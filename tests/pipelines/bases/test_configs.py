@@ -20,19 +20,8 @@ NAMES = ("someone/reference", "someone/older")
 
 
 @pytest.fixture(autouse=True)
-def _cut_off(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    tiny_bases.cut_off(monkeypatch, cache)
+def _references(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configs, "REFERENCES", {FAMILY: NAMES, f"{FAMILY} epsilon": ("someone/epsilon",)})
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    return tiny_bases.build("sd1", tmp_path_factory.mktemp("sd1"))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import pytest
 import torch
 import transformers
 from tests.models import tiny
-from tests.pipelines.bases import tiny_bases
 from tests.pipelines.bases.original_layout import original
 
 from facesnap.models.checkpoint import AdapterConfig, family_of, save_adapter
@@ -122,11 +121,6 @@ def write_file(tensors: dict[str, torch.Tensor], path: Path) -> None:
             if not tensor.is_meta:
                 file.write(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
         file.truncate(8 + len(text) + end)
-
-
-@pytest.fixture(autouse=True)
-def _cut_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    tiny_bases.cut_off(monkeypatch, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("kind", UNETS)

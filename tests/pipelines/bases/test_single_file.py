@@ -30,11 +30,6 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "BASES.md"
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 
 
-@pytest.fixture(autouse=True)
-def _cut_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    tiny_bases.cut_off(monkeypatch, tmp_path / "cache")
-
-
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Base]:
     return {kind: tiny_bases.build(kind, tmp_path_factory.mktemp(kind)) for kind in KINDS}

@@ -55,13 +55,13 @@ def _named(config: str | Path) -> Path:
     if folder := find_local(config, "base config"):
         return folder
     folder = hub.cached(str(config), INDEX)
-    if folder is not None and missing_small_file(file_names(folder), read_parts(folder)) is None:
+    if folder is not None and _lacking(folder) is None:
         return folder
     return hub.fetch(str(config), hub.SMALL)
 
 
 def _checked(folder: Path, single: SingleFile) -> Path:
-    if lacking := missing_small_file(file_names(folder), read_parts(folder)):
+    if lacking := _lacking(folder):
         raise AdapterError(f"the config of {single.path} at {folder} is not whole: {lacking} is missing")
     wanted, found = family_of(single.unet), family_of(read_config(folder / "unet"))
     if found != wanted:
@@ -74,10 +74,14 @@ def _fits(folder: Path, family: str) -> bool:
     if not (folder / INDEX).is_file() or not (folder / "unet" / "config.json").is_file():
         return False
     try:
-        whole = missing_small_file(file_names(folder), read_parts(folder)) is None
-        return whole and family_of(read_config(folder / "unet")) == family
+        return _lacking(folder) is None and family_of(read_config(folder / "unet")) == family
     except (AdapterError, KeyError):
         return False
+
+
+def _lacking(folder: Path) -> str | None:
+    """The first small file that a pipeline folder should have, and hasn't."""
+    return missing_small_file(file_names(folder), read_parts(folder))
 
 
 def _fetched(names: tuple[str, ...], single: SingleFile) -> Path:

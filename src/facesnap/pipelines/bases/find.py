@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from facesnap.core.errors import AdapterError
-from facesnap.core.weights import find_local, mini_folder, read_config
+from facesnap.core.weights import embedded, find_local, read_config
 from facesnap.models.checkpoint import family_of
 from facesnap.pipelines.bases import hub
 from facesnap.pipelines.bases.folders import INDEX, file_names, find_weights, missing_small_file, read_parts
@@ -33,10 +33,7 @@ def find_base(base: str | Path, check: FamilyCheck | None = None) -> Path:
             adapter doesn't fit it.
     """
     if str(base) == "mini":
-        folder = mini_folder() / "base"
-        if not (folder / INDEX).is_file():
-            raise AdapterError(f"the embedded model is not (whole) at {folder}: train it with `facesnap mini train`")
-        return folder
+        return embedded("base", INDEX)
     return find_local(base, "base model") or _find_on_hub(str(base), check)
 
 
