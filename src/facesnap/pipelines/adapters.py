@@ -184,7 +184,7 @@ class PublishedFace:
         nobody = [rows(each.null_tokens) for each in people] if guided else None
         given: dict[str, Any] = {"ip_adapter_image_embeds": self.adapter.image_embeds(pipeline, person, nobody)}
         if any(each.region is not None for each in people):
-            shape = people[0].landmark_map.shape[:2]
+            shape = people[0].landmark_map.shape[-3:-1]
             regions = [np.ones(shape, np.float32) if each.region is None else each.region for each in people]
             masks = torch.from_numpy(np.stack(regions))[None].to(pipeline.unet.dtype)
             given["cross_attention_kwargs"] = {"ip_adapter_masks": [masks]}

@@ -25,7 +25,8 @@ class Conditions:
 
     ``tokens``, ``null_tokens``, ``nobody``: (1, N, W), ``f_mix``, what the unguided half attends to, and the learned
     "nobody". ``landmarks``: (72, 2) pixels as requested; ``landmark_map``: (H, W, 3) uint8, the same ones drawn.
-    ``region``: (H, W) float32 in [0, 1], where the person is; None is everywhere.
+    ``region``: (H, W) float32 in [0, 1], where the person is; None is everywhere. For a batch of portraits everything
+    but the region has a row per picture (see :mod:`facesnap.pipelines.many`).
     """
 
     tokens: Tensor
@@ -75,5 +76,5 @@ class Conditions:
 
 
 def as_control(landmark_map: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(landmark_map).permute(2, 0, 1)[None].float() / 255
+    """(H, W, 3) uint8, or (B, H, W, 3) -> (B, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(landmark_map.reshape(-1, *landmark_map.shape[-3:])).permute(0, 3, 1, 2).float() / 255

@@ -25,7 +25,9 @@ from facesnap.pipelines.analyser import Analyser
 from facesnap.pipelines.assembly import load_parts, parts_around
 from facesnap.pipelines.binding import execution_device
 from facesnap.pipelines.conditions import Conditions
+from facesnap.pipelines.many import Portrait, paint
 from facesnap.pipelines.offload import Offload
+from facesnap.pipelines.outcome import outcome
 from facesnap.pipelines.prompts import CARRIED, check_carry, fits, with_looks
 from facesnap.pipelines.request import (
     check_control_images,
@@ -40,7 +42,6 @@ from facesnap.pipelines.result import Result
 from facesnap.pipelines.roads import road_class
 from facesnap.pipelines.sampling import Job, sample
 from facesnap.pipelines.second_pass import second_pass
-from facesnap.pipelines.settings import settings_of
 from facesnap.pipelines.small_faces import SmallFaces
 from facesnap.pipelines.start import Opened, check_source, size_like
 from facesnap.pipelines.subjects import Subject, everyone
@@ -179,7 +180,7 @@ class FaceSnap(Acquaintances):
     @property
     def default_steps(self) -> int:
         """Denoising steps of a call that doesn't say how many."""
-        return int(self._defaults["num_inference_steps"])
+        return int(self.defaults["num_inference_steps"])
 
     def conditions(
         self,
@@ -284,7 +285,7 @@ class FaceSnap(Acquaintances):
         self.adapter.check_controls(controls, posed=any(person.pose is not None for person in people))
         check_blind(self.adapter, image, small_faces, control_images)
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-        stock = {**self._defaults, **stock, **{name: value for name, value in given.items() if value is not None}}
+        stock = {**self.defaults, **stock, **{name: value for name, value in given.items() if value is not None}}
         steps = steps_of(stock)
         opened = None
         if image is not None:
@@ -292,8 +293,7 @@ class FaceSnap(Acquaintances):
             opened = Opened.of(picture, self.size_for(picture, width, height), people, self.analyser)
             people = opened.posed(people)
         size = self.size(width, height) if opened is None else opened.size
-        poses = [self.pose_of(person.identity, person.pose) for person in people]
-        people = [replace(person, pose=own) for person, own in zip(people, poses, strict=True)]
+        people = [replace(person, pose=self.pose_of(person.identity, person.pose)) for person in people]
         conditions = [self.conditions(person, None, size, controls) for person in people]
         asked = [each.landmarks for each in conditions]
         source = None if opened is None else opened.source(mask_image, strength, asked)
@@ -317,26 +317,24 @@ class FaceSnap(Acquaintances):
         closer = SmallFaces() if small_faces is True else small_faces or None
         if closer is not None and not interrupted:
             images = second_pass(self.pipeline, job, images, min(self.size()), closer)
-        settings = settings_of(
-            self.pipeline,
+        return outcome(
+            self,
             job,
-            prompts=texts.prompts,
-            negative=negative_prompt,
-            people=people,
-            poses=poses,
+            images,
+            texts.prompts,
+            negative_prompt,
+            people,
+            carry=carry,
             image=None if opened is None else opened.picture,
             mask_image=mask_image,
             small_faces=closer,
-            carry=carry,
         )
-        identities = [person.identity for person in people]
-        return Result.of(
-            images,
-            conditions,
-            settings,
-            judges=lambda: [self.judgement(*each) for each in zip(identities, poses, conditions, strict=True)],
-            provenance=lambda: self._provenance(identities),
-        )
+
+    def many(self, portraits: Sequence[Portrait], **settings: Any) -> list[Result]:
+        """Portraits of several people at once, each in a picture of their own: see
+        :func:`facesnap.pipelines.many.paint`.
+        """
+        return paint(self, portraits, **settings)
 
     def full_prompt(
         self,
@@ -397,9 +395,6 @@ class FaceSnap(Acquaintances):
         return {name: sha256_12(path) for name, path in self._sources.items()}
 
     @property
-    def _defaults(self) -> dict[str, Any]:
+    def defaults(self) -> dict[str, Any]:
+        """Settings of a call that doesn't say, by diffusers' names."""
         return {**DEFAULTS, **self.adapter.defaults}
-
-    def _provenance(self, identities: Sequence[Identity]) -> dict[str, Any]:
-        prints = [identity.fingerprint for identity in identities]
-        return {"models": self.hashes, "identity": prints[0] if len(prints) == 1 else prints}

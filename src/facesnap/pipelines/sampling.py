@@ -60,12 +60,12 @@ class Job:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the pictures."""
-        height, width = self.conditions[0].landmark_map.shape[:2]
+        height, width = self.conditions[0].landmark_map.shape[-3:-1]
         return width, height
 
     @property
     def landmark_map(self) -> np.ndarray:
-        """Everyone's map in one, (H, W, 3) uint8."""
+        """Everyone's map in one, (H, W, 3) uint8; of a batch (B, H, W, 3)."""
         return np.asarray(np.max([each.landmark_map for each in self.conditions], axis=0))
 
 

@@ -34,10 +34,10 @@ def settings_of(
     negative: str | Sequence[str] | None,
     people: Sequence[Subject],
     poses: Sequence[Pose],
-    image: ImageSource | None,
-    mask_image: ImageSource | None,
-    small_faces: SmallFaces | None,
     carry: Collection[str],
+    image: ImageSource | None = None,
+    mask_image: ImageSource | None = None,
+    small_faces: SmallFaces | None = None,
 ) -> dict[str, Any]:
     """Settings of a job as a :class:`~facesnap.pipelines.result.Result` tells them.
 
@@ -48,10 +48,10 @@ def settings_of(
         negative: the same.
         people: everyone in the picture.
         poses: theirs.
+        carry: what of the reference may be said.
         image: the picture that it starts from.
         mask_image: what of it is made anew.
         small_faces: settings of the second pass, if there is one.
-        carry: what of the reference may be said.
     """
     width, height = job.size
     texts, noise = job.texts, job.noise
