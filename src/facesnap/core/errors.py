@@ -37,6 +37,10 @@ class EncoderMismatchError(InputError):
     """An identity file or adapter was made with other encoders than the ones at hand."""
 
 
+class MissingError(InputError):
+    """Something that was asked for by its name isn't there: it never was, or it has expired or been deleted."""
+
+
 class PromptError(UsageError):
     """An empty prompt, or one longer than the text encoder takes."""
 
@@ -49,6 +53,18 @@ class OutputError(FaceSnapError):
     """An output that can't be written; nothing partial is left behind."""
 
     exit_code = 4
+
+
+class BusyError(FaceSnapError):
+    """There is too much to do at the moment; the same request may be taken later.
+
+    Attributes:
+        retry_after: seconds after which it may be worth another try.
+    """
+
+    def __init__(self, message: str, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class MissingExtraError(FaceSnapError):
