@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facesnap.models.ffrnet import FFRNet
     from facesnap.models.mixer import FacialAttributeMixer
     from facesnap.pipelines.facade import FaceSnap
+    from facesnap.pipelines.many import Portrait
     from facesnap.pipelines.small_faces import SmallFaces
     from facesnap.pipelines.subjects import Subject
 
@@ -28,6 +29,7 @@ __all__ = [
     "FacialAttributeMixer",
     "Identity",
     "LandmarkPredictor",
+    "Portrait",
     "Pose",
     "SmallFaces",
     "Subject",
@@ -41,6 +43,7 @@ _HOMES = {
     "FacialAttributeMixer": "facesnap.models.mixer",
     "Identity": "facesnap.core.identity",
     "LandmarkPredictor": "facesnap.landmarks.predict",
+    "Portrait": "facesnap.pipelines.many",
     "Pose": "facesnap.core.pose",
     "SmallFaces": "facesnap.pipelines.small_faces",
     "Subject": "facesnap.pipelines.subjects",

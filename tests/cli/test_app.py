@@ -26,7 +26,7 @@ HELP_LIMIT = 0.5  # seconds
 COMMANDS = [
     *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["doctor"], ["demo"], ["evaluate"]),
     *(["world", "render"], ["world", "sheet"], ["world", "check"], ["world", "stats"], ["world", "fetch"]),
-    *(["world", "recognise"], ["mini", "train"]),
+    *(["world", "recognise"], ["mini", "train"], ["serve"]),
 ]
 
 
@@ -172,7 +172,13 @@ def test_doctor_says_what_is_missing(
 def test_doctor_knows_the_extras_and_what_they_bring() -> None:
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
-    brought = {name: [re.split("[>=<]", need)[0] for need in needs] for name, needs in extras.items() if name != "dev"}
+    names = {
+        extra: [re.split(r"[\[>=<]", need)[0] for need in needs] for extra, needs in extras.items() if extra != "dev"
+    }
+    brought = {
+        extra: [{"pyyaml": "yaml"}.get(name, name.replace("-", "_")) for name in needs if name != "facesnap"]
+        for extra, needs in names.items()
+    }
     assert brought == {name: list(modules) for name, (modules, _) in doctor.EXTRAS.items()}
 
 

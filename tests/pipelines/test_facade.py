@@ -391,3 +391,11 @@ def test_missing_model_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.Mo
 def test_unknown_device_or_dtype(mini: Path, option: str, value: str) -> None:
     with pytest.raises(UsageError, match=value):
         FaceSnap.from_pretrained("mini", **{"device": "cpu", option: value})
+
+
+def test_somebody_elses_face_is_not_measured(snap: FaceSnap, me: Identity) -> None:
+    result = snap("a face", me, Pose(scale=0.3, centre=(0.1, 0.5)), seed=1, width=256, height=64)
+    snap.analyser.detector = FixedDetector((190, 4, 246, 60))
+    (report,) = result.report
+    assert report.identity is None
+    assert "where it was asked for" in report.note

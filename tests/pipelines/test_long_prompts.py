@@ -17,6 +17,7 @@ from facesnap.core.pose import Pose
 from facesnap.pipelines.facade import FaceSnap
 from facesnap.pipelines.long_prompts import encode_long
 from facesnap.pipelines.prompts import fits
+from facesnap.pipelines.texts import Texts
 
 CPU = torch.device("cpu")
 NAMES = ["prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"]
@@ -46,7 +47,7 @@ def test_without_a_negative_the_pipelines_own_rule_counts(pipeline: Any, zeros: 
     """SDXL's bases are configured to have zeros there, not the states of an empty text."""
     if "force_zeros_for_empty_prompt" in pipeline.config:
         pipeline.register_to_config(force_zeros_for_empty_prompt=zeros)
-    ours = encode_long(pipeline, ["a face"], [""], CPU)
+    ours = Texts(["a face"], [""], long_prompts=True).encoded(pipeline, guided=True)
     theirs = pipeline.encode_prompt("a face", device=CPU, num_images_per_prompt=1, do_classifier_free_guidance=True)
     for name, expected in zip(NAMES[: len(theirs)], theirs, strict=True):
         assert torch.allclose(ours[name], expected, atol=1e-5), name

@@ -83,3 +83,11 @@ def test_refused(
 ) -> None:
     with pytest.raises(UsageError, match=says):
         snap.many([Portrait(**{"prompt": "a face", "identity": people[0], **each}) for each in portraits], **options)
+
+
+def test_only_portraits_of_one_identity(snap: FaceSnap, people: list[Identity]) -> None:
+    for wrong in (people, [Portrait("a face", people)]):  # type: ignore[arg-type, list-item]
+        with pytest.raises(UsageError, match="a list of Portrait"):
+            snap.many(wrong)  # type: ignore[arg-type]
+    (made,) = snap.many([Portrait("a face", people[0], seeds=np.array([3, 4]))])
+    assert made.settings["seeds"] == [3, 4]

@@ -224,3 +224,62 @@ def test_pictures_tell_both_parts_of_instantid(snap: FaceSnap, instantid: Path) 
     net.write_bytes(net.read_bytes() + b" ")
     del snap.__dict__["hashes"]
     assert snap.hashes["identity_net"] != before
+
+
+# --- an adapter that is not on its pipeline any more ---
+
+
+def test_without_its_attention_nobody_is_drawn_silently(
+    mini: Path, tmp_path: Path, arcface: Path, photo: np.ndarray
+) -> None:
+    file = write_faceid(tmp_path)
+    snap = ready(FaceSnap.from_pretrained("mini", file, device="cpu", face_encoder=arcface))
+    me = snap.enroll(photo)
+    snap.pipeline.enable_attention_slicing("max")
+    with pytest.raises(UsageError, match=r"not on this pipeline any more.*attention slicing"):
+        picture(snap, me)
+    sliced = StableDiffusionPipeline.from_pretrained(mini / "base", low_cpu_mem_usage=False)
+    sliced.enable_attention_slicing("max")
+    with pytest.raises(UsageError, match="doesn't work with attention slicing"):
+        FaceSnap.from_pipe(sliced, file, face_encoder=arcface)
+
+
+def test_a_detached_adapter_is_missed(mini: Path, tmp_path: Path, arcface: Path, photo: np.ndarray) -> None:
+    snap = ready(FaceSnap.from_pretrained("mini", write_faceid(tmp_path), device="cpu", face_encoder=arcface))
+    me = snap.enroll(photo)
+    snap.adapter.adapter.detach(snap.pipeline)
+    with pytest.raises(UsageError, match="attach it again"):
+        picture(snap, me)
+
+
+def test_faceids_lora_must_act(mini: Path, tmp_path: Path, arcface: Path, photo: np.ndarray) -> None:
+    peft = pytest.importorskip("peft")
+    file = write_faceid(tmp_path, rank=2)
+    snap = ready(FaceSnap.from_pretrained("mini", file, device="cpu", face_encoder=arcface))
+    me = snap.enroll(photo)
+    picture(snap, me)
+    snap.pipeline.unet.add_adapter(peft.LoraConfig(r=2, target_modules=["to_q"]), "mine")  # which then acts alone
+    with pytest.raises(UsageError, match="facesnap_faceid in set_adapters"):
+        picture(snap, me)
+
+
+def test_where_regions_overlap_faces_share_the_place(snap: FaceSnap, photo: np.ndarray) -> None:
+    me = snap.enroll(photo)
+    whole = (0, 0, *snap.size())
+    once = picture(snap, [Subject(me, Pose(), whole)], landmark_scale=0.0)
+    twice = picture(snap, [Subject(me, Pose(), whole)] * 2, landmark_scale=0.0)
+    assert np.abs(once - twice).max() < 1e-5
+
+
+def test_no_pose_is_told_where_none_acts(mini: Path, tmp_path: Path, arcface: Path, photo: np.ndarray) -> None:
+    snap = ready(FaceSnap.from_pretrained("mini", write_faceid(tmp_path), device="cpu", face_encoder=arcface))
+    result = snap("a face", snap.enroll(photo), seed=1, num_inference_steps=2)
+    assert result.settings["pose"] is None
+    snap.analyser.detector = FixedDetector((2, 2, 56, 56))
+    (report,) = result.report
+    assert report.identity is not None
+    assert (report.pose_error, report.landmark_nme) == (None, None)
+    assert "identity" in str(report)
+    assert "pose" not in str(report)
+    with pytest.raises(UsageError, match="control_scales"):
+        snap("a face", snap.enroll(photo), control_scales=[1.0])

@@ -96,3 +96,35 @@ def test_skipping_takes_the_layer_before(tmp_path: Path) -> None:
     assert not torch.allclose(found, last, atol=1e-4)
     centred = states[-2] - states[-2].mean(-1, keepdim=True)
     assert torch.nn.functional.cosine_similarity(found, centred, dim=-1).min() > 0.99
+
+
+@torch.no_grad()
+def test_an_empty_negative_beside_others_is_as_by_itself(tmp_path: Path) -> None:
+    """SDXL has zeros for it; diffusers has them only where all are empty."""
+    pipeline = StableDiffusionXLPipeline(**tiny.sdxl_parts(tmp_path), force_zeros_for_empty_prompt=True)
+    both = Texts(["a face", "a cat"], ["a hat", ""]).encoded(pipeline, guided=True)
+    for name, alone in Texts(["a cat"], [""]).encoded(pipeline, guided=True).items():
+        assert torch.allclose(both[name][1:], alone, atol=1e-6), name
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("how", [{}, {"long_prompts": True}, {"clip_skip": 1}])
+def test_loras_on_the_text_encoder_are_scaled_on_every_way(tmp_path: Path, how: dict[str, Any]) -> None:
+    peft = pytest.importorskip("peft")
+    pipeline = StableDiffusionPipeline(**tiny.parts(tmp_path))
+    texts = Texts(["a face"], [""], **how)
+    plain = texts.encoded(pipeline, guided=True)["prompt_embeds"]
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    pipeline.text_encoder.add_adapter(config)
+    assert not torch.allclose(texts.encoded(pipeline, guided=True)["prompt_embeds"], plain, atol=1e-4)
+    silent = texts.encoded(pipeline, guided=True, lora_scale=0.0)["prompt_embeds"]
+    assert torch.allclose(silent, plain, atol=1e-5)
+    assert not torch.allclose(texts.encoded(pipeline, guided=True)["prompt_embeds"], plain, atol=1e-4)
+
+
+def test_what_is_no_text_is_refused(snap: FaceSnap, me: Identity) -> None:
+    for prompt in (5, ["a face", None], []):
+        with pytest.raises(PromptError, match="at least one prompt, as text"):
+            snap(prompt, me)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="output_type='foo'"):
+        snap("a face", me, output_type="foo")

@@ -21,8 +21,15 @@ LIBRARIES: Final = (
 EXTRAS: Final = {
     "onnx": (("onnxruntime",), "other face encoders, as ONNX files"),
     "lora": (("accelerate", "peft"), "LoRAs on the base, FaceID adapters, offloading to the CPU"),
-    "train": (("pydantic", "webdataset"), "training mini"),
+    "data": (("pydantic", "webdataset", "scipy", "matplotlib"), "data sets of photographs"),
+    "train": (("pydantic", "webdataset", "accelerate", "yaml", "tensorboard"), "training adapters, and mini"),
     "world": (("moderngl", "webdataset", "matplotlib"), "rendering the portrait world, for training and evaluation"),
+    "serve": (
+        ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "httpx", "pydantic"),
+        "the REST service and its Python client",
+    ),
+    "ui": (("gradio",), "the studio, a web page"),
+    "ray": (("ray",), "the service on several machines"),
 }
 
 

@@ -243,6 +243,46 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
+def load_whole(
+    kind: Any,
+    folder: str | Path,
+    what: str,
+    *,
+    dtype: torch.dtype | None = None,
+    variant: str | None = None,
+    unused: str = "",
+) -> Any:
+    """A model of diffusers or transformers from its folder, in eval mode, with every one of its tensors: where a file
+    lacks some, the libraries leave whatever lies in memory.
+
+    Args:
+        kind: class of the model.
+        folder: of its files; nothing is fetched, and nothing but safetensors is read.
+        what: errors call it.
+        dtype: of its weights; None keeps float32.
+        variant: of its weight files.
+        unused: beginning of the names of tensors that may be missing, since nobody asks them; empty: none may.
+
+    Raises:
+        AdapterError: it is damaged: it can't be read, or tensors are missing (one is named).
+    """
+    given: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "variant": variant, "output_loading_info": True}
+    if dtype is not None:
+        given["dtype"] = dtype
+    if hasattr(kind, "load_config"):  # diffusers' models remark on accelerate unless told
+        given["low_cpu_mem_usage"] = False
+    try:
+        model, found = kind.from_pretrained(str(folder), **given)
+    except Exception as error:  # diffusers, transformers and safetensors share no base class
+        raise AdapterError(f"{what} is damaged: {one_line(error)}") from error
+    missing = sorted(name for name in found["missing_keys"] if not (unused and name.startswith(unused)))
+    if missing:
+        saved_with_lora = any(".base_layer." in name for name in found["unexpected_keys"])
+        why = " (it was saved with a LoRA on it: unload that first, and save again)" if saved_with_lora else ""
+        raise AdapterError(f"{what} is damaged: {len(missing)} tensors are missing, {missing[0]} among them{why}")
+    return model.eval()
+
+
 def load_module(
     folder: str | Path, factory: Callable[[dict[str, Any]], Module], dtype: torch.dtype | None = None
 ) -> Module:

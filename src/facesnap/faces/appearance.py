@@ -9,12 +9,10 @@ from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch.nn import functional
 from transformers import CLIPVisionModelWithProjection
 
-from facesnap.core.errors import AdapterError
-from facesnap.core.weights import read_config, read_json, sha256_12, write_json
+from facesnap.core.weights import load_whole, read_config, read_json, sha256_12, write_json
 from facesnap.faces.align import CROP_SIZE
 from facesnap.faces.batches import encode_crops
 
@@ -84,10 +82,8 @@ class AppearanceEncoder:
         folder = Path(folder)
         config = read_config(folder)
         identifier = f"{config.get('name', folder.name)}@{sha256_12(folder)}"
-        try:
-            model = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise AdapterError(f"no CLIP image encoder in {folder}: {' '.join(str(error).split())[:200]}") from error
+        what = f"the CLIP image encoder in {folder}"
+        model = load_whole(CLIPVisionModelWithProjection, folder, what, unused="visual_projection")
         stored = read_json(folder / PREPROCESSOR_NAME) if (folder / PREPROCESSOR_NAME).is_file() else {}
         mean, std = stored.get("image_mean", CLIP_MEAN), stored.get("image_std", CLIP_STD)
         return cls(

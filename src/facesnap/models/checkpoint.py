@@ -22,9 +22,9 @@ import torch
 import transformers
 
 from facesnap import __version__
-from facesnap.core.errors import AdapterError, EncoderMismatchError, UsageError, one_line
+from facesnap.core.errors import AdapterError, EncoderMismatchError, UsageError
 from facesnap.core.images import write_atomic
-from facesnap.core.weights import read_json, save_whole, write_json
+from facesnap.core.weights import load_whole, read_json, save_whole, write_json
 from facesnap.models.card import CARD_NAME, adapter_card
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
@@ -110,13 +110,23 @@ def family_of(unet_config: Mapping[str, Any]) -> str:
     """
     channels = tuple(unet_config["block_out_channels"])
     width = unet_config["cross_attention_dim"]
-    if channels == _PUBLISHED_CHANNELS and width in _PUBLISHED:
+    depth = depth_of(unet_config)
+    whole = depth == depth_of({"layers_per_block": 2})
+    if whole and channels == _PUBLISHED_CHANNELS and width in _PUBLISHED:
         return _PUBLISHED[width]
-    if channels == _PUBLISHED_CHANNELS[:3] and unet_config.get("addition_embed_type") == "text_time":
+    if whole and channels == _PUBLISHED_CHANNELS[:3] and unet_config.get("addition_embed_type") == "text_time":
         return "sdxl"
     kind = "sdxl" if unet_config.get("addition_embed_type") == "text_time" else "sd"
     shape = "-".join(str(c) for c in channels)
-    return f"{kind}({shape}; text {width}; {unet_config['out_channels']} latent channels)"
+    return f"{kind}({shape}{depth}; text {width}; {unet_config['out_channels']} latent channels)"
+
+
+def depth_of(unet_config: Mapping[str, Any]) -> str:
+    """How deep a UNet (or a ControlNet) is, in words; empty for one layer per level. Residuals must match in number."""
+    layers = unet_config.get("layers_per_block", 2)
+    each = layers if isinstance(layers, int) else "-".join(map(str, layers))
+    middle = "" if unet_config.get("mid_block_type", "there") is not None else ", no middle"
+    return ("" if each == 1 else f" x {each} layers") + middle
 
 
 def is_sdxl(family: str) -> bool:
@@ -173,11 +183,9 @@ def load_adapter(folder: str | Path, dtype: torch.dtype = torch.float32) -> Adap
     """
     folder = Path(folder)
     config = read_adapter_config(folder)
-    try:
-        ffrnet = FFRNet.from_pretrained(folder / "ffrnet", **local_only(dtype))
-        mixer = FacialAttributeMixer.from_pretrained(folder / "mixer", **local_only(dtype))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise AdapterError(f"the adapter in {folder} is damaged: {one_line(error)}") from error
+    kinds = {"ffrnet": FFRNet, "mixer": FacialAttributeMixer}
+    what = f"the adapter in {folder}"
+    ffrnet, mixer = (load_whole(kind, folder / name, what, dtype=dtype) for name, kind in kinds.items())
     _check_pair(ffrnet, mixer)
     return Adapter(ffrnet, mixer, config)
 
@@ -191,6 +199,9 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
     version = content.pop("format_version", None)
     if version != FORMAT_VERSION:
         raise AdapterError(f"{path} has format {version}, this FaceSnap reads {FORMAT_VERSION}: update one of them")
+    for name in ("encoders", "defaults", "versions"):
+        if not isinstance(content.get(name, {}), Mapping):
+            raise AdapterError(f"{path} is damaged: {name} must be an object")
     try:
         config = AdapterConfig(**content)
     except TypeError as error:
@@ -200,11 +211,6 @@ def read_adapter_config(folder: str | Path) -> AdapterConfig:
             f"this adapter reads {config.landmark_layout} landmark maps, but this FaceSnap draws {LANDMARK_LAYOUT}"
         )
     return config
-
-
-def local_only(dtype: torch.dtype) -> dict[str, Any]:
-    """Arguments for ``from_pretrained`` of a folder: no network, safetensors, and no remark on accelerate."""
-    return {"dtype": dtype, "local_files_only": True, "use_safetensors": True, "low_cpu_mem_usage": False}
 
 
 def _cast(model: Any, dtype: torch.dtype) -> Any:

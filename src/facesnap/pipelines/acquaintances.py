@@ -89,8 +89,9 @@ class Acquaintances:
         folder = mini_folder() / "judge_face"
         return FaceEncoder.from_pretrained(folder) if (folder / MODEL_NAME).is_file() else None
 
-    def judgement(self, identity: Identity, pose: Pose, asked: Conditions) -> Judgement:
-        """What pictures of a person are measured against, as they were asked for."""
+    def judgement(self, identity: Identity, pose: Pose | None, asked: Conditions) -> Judgement:
+        """What pictures of a person are measured against, as they were asked for; ``pose``: None if none could be."""
         known = self._enrolled.get(identity)
         vector = known.vector if known else None
-        return Judgement.of(self.analyser, self.judge, identity, vector, pose, asked.landmarks)
+        landmarks = None if pose is None else asked.landmarks
+        return Judgement.of(self.analyser, self.judge, identity, vector, pose, landmarks)

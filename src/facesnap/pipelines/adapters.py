@@ -175,7 +175,11 @@ class PublishedFace:
         return draw_keypoints(five_points(landmarks), size)
 
     def options(self, pipeline: Any, people: Sequence[Conditions], prompts: int, guided: bool) -> dict[str, Any]:
-        """The tokens for the UNet; of several people, each set in its region."""
+        """The tokens for the UNet; of several people, each set in its region, which they share where regions overlap.
+
+        UsageError if the adapter is no longer on the pipeline.
+        """
+        self.adapter.check_attached(pipeline)
 
         def rows(tokens: Tensor) -> Tensor:
             return tokens.expand(prompts, -1, -1)
@@ -186,7 +190,8 @@ class PublishedFace:
         if any(each.region is not None for each in people):
             shape = people[0].landmark_map.shape[-3:-1]
             regions = [np.ones(shape, np.float32) if each.region is None else each.region for each in people]
-            masks = torch.from_numpy(np.stack(regions))[None].to(pipeline.unet.dtype)
+            shares = np.stack(regions) / np.maximum(1.0, np.sum(regions, axis=0))
+            masks = torch.from_numpy(shares)[None].to(pipeline.unet.dtype)
             given["cross_attention_kwargs"] = {"ip_adapter_masks": [masks]}
         return given
 
@@ -197,13 +202,13 @@ def guidance_of(adapter: FaceAdapter, controls: FaceControls) -> float:
     return adapter.identity_guidance if given is None else given
 
 
-def check_blind(adapter: FaceAdapter, image: Any, small_faces: Any, control_images: Any) -> None:
+def check_blind(adapter: FaceAdapter, image: Any, small_faces: Any, controls: Any) -> None:
     """UsageError for what an adapter without a ControlNet can't do: other ControlNets, and to find small faces again
     where no ``image`` showed them.
     """
     if adapter.control_scale is not None:
         return
-    if control_images:
-        raise UsageError("this adapter's pipeline has no ControlNets: leave out control_images")
+    if controls:
+        raise UsageError("this adapter's pipeline has no ControlNets: leave out control_images and control_scales")
     if small_faces and image is None:
         raise UsageError("this adapter has no ControlNet, so faces may be anywhere: leave out small_faces")

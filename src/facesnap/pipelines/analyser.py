@@ -16,15 +16,14 @@ from facesnap.core.identity import Identity
 from facesnap.core.images import load_image
 from facesnap.core.pose import Pose
 from facesnap.core.types import Face
-from facesnap.core.weights import arrays_12, mini_folder
+from facesnap.core.weights import mini_folder
 from facesnap.faces.align import CROP_SIZE, align
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.detect import FaceDetector, FaceRefiner, HaarDetector, pick_face
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.faces.looks import LooksReader
 from facesnap.landmarks.fit import FaceFitter, FittedFace
-from facesnap.landmarks.layout import five_points
-from facesnap.landmarks.morphable import MorphableLandmarks
+from facesnap.landmarks.morphable import basis_of
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.pipelines.quiet import quiet
 
@@ -143,12 +142,7 @@ def read_face(
 
 def refine_with(fitter: FaceFitter) -> FaceRefiner:
     """E_3d as the detector's second look."""
-
-    def refine(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        fitted = fitter.fit(image, box)
-        return fitted.box, five_points(fitted.landmarks2d), fitted.score
-
-    return refine
+    return fitter.refine
 
 
 def pose_from_image(photo: object, keep_framing: bool = False) -> Pose:
@@ -165,13 +159,6 @@ def pose_from_image(photo: object, keep_framing: bool = False) -> Pose:
 @lru_cache(maxsize=1)
 def _embedded_fitter(folder: Path) -> FaceFitter:
     return FaceFitter.from_pretrained(folder / "landmarks")
-
-
-def basis_of(morphable: MorphableLandmarks) -> str:
-    """``name@hash`` of what shape coefficients refer to: the basis, not the network that finds them, so that a better
-    E_3d can read identities of an older one.
-    """
-    return f"morphable@{arrays_12([morphable.mean, morphable.identity])}"
 
 
 def as_list(photos: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:

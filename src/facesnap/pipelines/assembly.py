@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from facesnap.core.errors import UsageError
+from facesnap.core.errors import AdapterError, UsageError
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.encode import OnnxFaceEncoder
 from facesnap.models.checkpoint import AdapterConfig, load_adapter, read_adapter_config
@@ -20,6 +20,7 @@ from facesnap.pipelines.adapters import PLUS_CROP, FaceAdapter, MixerAdapter, Pu
 from facesnap.pipelines.analyser import Analyser
 from facesnap.pipelines.attach import attach, attach_published, check_pipeline
 from facesnap.pipelines.bases.find import find_base, read_unet
+from facesnap.pipelines.bases.folders import read_parts
 from facesnap.pipelines.controlnets import beside, find_controlnet, load_controlnet
 from facesnap.pipelines.loading import choose_dtype, load_pipeline, load_published
 from facesnap.pipelines.offload import check_offload, place
@@ -129,12 +130,18 @@ def load_parts(
         if controlnets and not isinstance(encoding.published, InstantID):
             raise UsageError(f"{encoding.published.kind} works without ControlNets: leave out controlnets")
     path = find_base(base, encoding.check_family)
+    if adapter is None and path.is_dir() and "mixer" in read_parts(path):
+        raise AdapterError(
+            f"{base} is a saved FaceSnap pipeline, whose adapter is not read from there: write that by"
+            " snap.save_pretrained(FOLDER), and give the folder as adapter"
+        )
     nets = {f"controlnet_{i}": find_controlnet(name, read_unet(path), base) for i, name in enumerate(controlnets, 1)}
     made: FaceAdapter
     if encoding.published is not None:
         made, pipeline = encoding.published_face(), load_published(path, encoding.published, number, base_config)
     else:
         pipeline, config = load_pipeline(path, encoding.folder, number, base_config)
+        assert pipeline.mixer is not None
         made = MixerAdapter(pipeline.mixer, config)
     if nets:
         others = [load_controlnet(folder, pipeline.unet.dtype) for folder in nets.values()]

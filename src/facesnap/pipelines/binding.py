@@ -33,12 +33,15 @@ class FaceBinding:
     """
 
     controlnet: Any
-    mixer: FacialAttributeMixer
+    mixer: FacialAttributeMixer | None
+    _optional_components: list[str]
     num_timesteps: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls._stock_call() is not None:
+            stock: Any = cls
+            cls._optional_components = [*stock._optional_components, "mixer"]
             cls.__call__ = cls._call_with_signature()  # type: ignore[method-assign]
 
     @property
@@ -91,7 +94,8 @@ class FaceBinding:
             if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
                 options["callback_on_step_end_tensor_inputs"] = callback_on_step_end.tensor_inputs
             callback_on_step_end = clock.tick
-            if controls.identity_window != ALWAYS and options.get("ip_adapter_image_embeds") is not None:
+            # Without a mixer the UNet reads the face's tokens, too; with one, an IP-Adapter there is the user's own.
+            if controls.identity_window != ALWAYS and self.mixer is None:
                 clock.decoupled = _DecoupledAttention(options, controls.identity_window)
                 options["cross_attention_kwargs"] = clock.decoupled.options
         with self.ffrnet.attend_to_all(faces, num_images_per_prompt, controls, clock.step):

@@ -9,9 +9,9 @@ from typing import Any, Final
 import torch
 from diffusers import ControlNetModel
 
-from facesnap.core.errors import AdapterError, one_line
-from facesnap.core.weights import CONFIG_NAME, find_local, read_config
-from facesnap.models.checkpoint import local_only
+from facesnap.core.errors import AdapterError
+from facesnap.core.weights import CONFIG_NAME, find_local, load_whole, read_config
+from facesnap.models.checkpoint import depth_of
 from facesnap.models.several import FaceControlNets
 from facesnap.pipelines.bases import hub
 from facesnap.pipelines.bases.folders import file_names, find_model_weights
@@ -53,11 +53,11 @@ def find_controlnet(name: str | Path, unet: Mapping[str, Any], base: object) -> 
 def load_controlnet(folder: Path, dtype: torch.dtype) -> ControlNetModel:
     """Load what :func:`find_controlnet` found, in eval mode. Raises AdapterError for one that is damaged."""
     variant = find_model_weights(file_names(folder), folder).variant
-    try:
-        with quiet():
-            return ControlNetModel.from_pretrained(folder, variant=variant, **local_only(dtype))
-    except Exception as error:  # diffusers and safetensors share no base class
-        raise AdapterError(f"the ControlNet {folder} can't be loaded: {one_line(error)}") from error
+    with quiet():
+        made: ControlNetModel = load_whole(
+            ControlNetModel, folder, f"the ControlNet {folder}", dtype=dtype, variant=variant
+        )
+    return made
 
 
 def _check(folder: Path, name: object, unet: Mapping[str, Any], base: object) -> None:
@@ -67,6 +67,8 @@ def _check(folder: Path, name: object, unet: Mapping[str, Any], base: object) ->
     kind = config.get("_class_name", "model of unknown kind")
     if kind != _STOCK:
         raise AdapterError(f"{name} is a {kind}, which can't stand beside FFRNet: give a {_STOCK}")
+    if (channels := config.get("conditioning_channels", 3)) != 3:
+        raise AdapterError(f"the ControlNet {name} is shown maps of {channels} channels, not of RGB")
     its, wanted = _shape(config), _shape(unet)
     if its != wanted:
         raise AdapterError(f"the ControlNet {name} {its}, but {base} {wanted}: choose another of them")
@@ -76,7 +78,7 @@ def _shape(config: Mapping[str, Any]) -> str:
     """What a UNet and its ControlNet have in common, in words."""
     levels = "-".join(str(channels) for channels in config["block_out_channels"])
     kind = ", as SDXL" if config.get("addition_embed_type") == "text_time" else ""
-    return f"has {levels} channels and reads text {config['cross_attention_dim']} wide{kind}"
+    return f"has {levels} channels{depth_of(config)} and reads text {config['cross_attention_dim']} wide{kind}"
 
 
 def _is_whole(folder: Path) -> bool:

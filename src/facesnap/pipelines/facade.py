@@ -33,6 +33,7 @@ from facesnap.pipelines.request import (
     check_control_images,
     check_options,
     check_strength,
+    merged,
     noise_of,
     steps_of,
     take_controls,
@@ -248,8 +249,7 @@ class FaceSnap(Acquaintances):
             negative_prompt: what it should not show; one for all, or one per prompt.
             num_inference_steps: None takes the adapter's default.
             guidance_scale: the same.
-            seed: of the first picture; picture i has ``seed + i``. A list has one per picture. None draws one (it is
-                in the result's settings).
+            seed: of the first picture; picture i has ``seed + i``. A list has one per picture. None draws one.
             generator: in place of a seed, as in diffusers: one, or a list of one per picture.
             num_images_per_prompt: how many pictures of each prompt.
             width: in pixels, a multiple of the VAE's factor; what isn't given is the base's own, or follows the image's
@@ -283,9 +283,9 @@ class FaceSnap(Acquaintances):
         noise = noise_of(seed, generator, num_images_per_prompt, len(texts))
         people = everyone(identity, pose)
         self.adapter.check_controls(controls, posed=any(person.pose is not None for person in people))
-        check_blind(self.adapter, image, small_faces, control_images)
+        check_blind(self.adapter, image, small_faces, control_images or control_scales)
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-        stock = {**self.defaults, **stock, **{name: value for name, value in given.items() if value is not None}}
+        stock = merged(self.defaults, stock, given)
         steps = steps_of(stock)
         opened = None
         if image is not None:
@@ -299,7 +299,7 @@ class FaceSnap(Acquaintances):
         source = None if opened is None else opened.source(mask_image, strength, asked)
         if source is not None:
             check_strength(source.strength, steps)
-        check_options(road_class(self.pipeline, source), stock, self.adapter.sets)
+        check_options(road_class(self.pipeline, source), {**stock, "output_type": output_type}, self.adapter.sets)
         job = Job(
             texts=replace(
                 texts, prompts=[self.full_prompt(each, people, carry, texts.long_prompts) for each in texts.prompts]
@@ -366,7 +366,7 @@ class FaceSnap(Acquaintances):
     def size(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
         """(width, height) of a call in pixels; what isn't given is the base's own. UsageError if it can't be."""
         factor = self.pipeline.vae_scale_factor
-        own = self.pipeline.unet.config.sample_size
+        own = self.pipeline.unet.config.sample_size or 0  # a base that doesn't say is asked for no size of its own
         own_height, own_width = (own, own) if isinstance(own, int) else own
         size = (
             own_width * factor if width is None else whole("width", width),

@@ -12,11 +12,17 @@ from facesnap.core.errors import AdapterError, UsageError, one_line
 
 # Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
 from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder
-from facesnap.models.checkpoint import AdapterConfig, load_adapter, local_only, read_adapter_config
+from facesnap.models.checkpoint import AdapterConfig, load_adapter, read_adapter_config
 from facesnap.models.published import InstantID, PublishedAdapter
 from facesnap.pipelines.bases.configs import find_config
 from facesnap.pipelines.bases.find import detect_family
-from facesnap.pipelines.bases.folders import file_names, find_weights, read_parts
+from facesnap.pipelines.bases.folders import (
+    file_names,
+    find_weights,
+    load_parts_whole,
+    missing_small_file,
+    read_parts,
+)
 from facesnap.pipelines.bases.single_file import load_components
 from facesnap.pipelines.bases.single_file_header import read_single_file
 from facesnap.pipelines.quiet import quiet
@@ -117,8 +123,17 @@ def _reader(base: Path, base_config: str | Path | None) -> _Reader:
 def _folder(base: Path, base_config: str | Path | None) -> _Reader:
     if base_config is not None:
         raise UsageError(f"a base config goes with a single file, and {base} is a folder with its own: leave it out")
-    variant = find_weights(file_names(base), read_parts(base), base).variant
-    return lambda made, dtype, parts: made.from_pretrained(str(base), variant=variant, **parts, **local_only(dtype))
+    names, listed = file_names(base), read_parts(base)
+    variant = find_weights(names, listed, base).variant
+    if lacking := missing_small_file(names, listed):
+        raise AdapterError(f"the base at {base} is not whole: {lacking} is missing")
+
+    def read(made: Any, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
+        own = load_parts_whole(base, dtype, variant)
+        given = {**own, **parts, "dtype": dtype, "variant": variant}
+        return made.from_pretrained(str(base), **given, local_files_only=True, use_safetensors=True)
+
+    return read
 
 
 def _file(base: Path, base_config: str | Path | None) -> _Reader:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesnap.core.errors import PromptError, UsageError
+from facesnap.core.errors import UsageError
 from facesnap.pipelines.prompts import converted, text_encoders
 
 
@@ -24,8 +24,7 @@ def encode_long(
     Args:
         pipeline: of Stable Diffusion or SDXL.
         prompts: one or several.
-        negatives: one per prompt, against it; empty is none, which SDXL's ``force_zeros_for_empty_prompt`` makes zeros,
-            as in diffusers.
+        negatives: one per prompt, against it; may be empty.
         device: where the pipeline computes.
 
     Returns:
@@ -39,8 +38,6 @@ def encode_long(
     if isinstance(negatives, str) or len(negatives) != len(prompts):
         raise UsageError(f"give one negative prompt for each of {len(prompts)} prompt(s)")
     encoders = text_encoders(pipeline)
-    if not encoders:
-        raise PromptError("this pipeline has no text encoder: give prompt_embeds")
     xl = hasattr(pipeline, "text_encoder_2")
     states, pooled = [], None
     for tokenizer, encoder, limit in encoders:
@@ -49,13 +46,7 @@ def encode_long(
         states.append(made)
     longest = max(s.shape[1] for s in states)
     joined = torch.cat([_stretched(s, longest) for s in states], dim=-1)
-    given = _halves(joined, "prompt_embeds") | ({} if pooled is None else _halves(pooled, "pooled_prompt_embeds"))
-    if pipeline.config.get("force_zeros_for_empty_prompt"):
-        silent = [row for row, negative in enumerate(negatives) if not negative]
-        for name in given:
-            if name.startswith("negative"):
-                given[name][silent] = 0.0
-    return given
+    return _halves(joined, "prompt_embeds") | ({} if pooled is None else _halves(pooled, "pooled_prompt_embeds"))
 
 
 def _halves(rows: Tensor, name: str) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from facesnap.core.pose import Pose
 from facesnap.pipelines.conditions import Conditions
 from facesnap.pipelines.outcome import outcome
 from facesnap.pipelines.prompts import CARRIED
-from facesnap.pipelines.request import Noise, check_options, seeds_of, steps_of, take_controls
+from facesnap.pipelines.request import Noise, check_options, merged, seeds_of, steps_of, take_controls
 from facesnap.pipelines.result import Result
 from facesnap.pipelines.roads import road_class
 from facesnap.pipelines.sampling import Job, sample
@@ -46,11 +46,11 @@ class Portrait:
     identity: Identity
     pose: Pose | ImageSource | None = None
     negative_prompt: str = ""
-    seeds: Sequence[int] | int | None = None
+    seeds: Sequence[int] | np.ndarray | int | None = None
 
     def seed_list(self) -> list[int]:
         """The seeds, checked; UsageError for none, or one out of range."""
-        if isinstance(self.seeds, Sequence):
+        if isinstance(self.seeds, Sequence | np.ndarray):
             return seeds_of(self.seeds, len(self.seeds))
         return seeds_of(self.seeds, 1)
 
@@ -91,13 +91,15 @@ def paint(
     """
     if not portraits:
         raise UsageError("give at least one portrait")
+    if not all(isinstance(each, Portrait) and isinstance(each.identity, Identity) for each in portraits):
+        raise UsageError("a batch is a list of Portrait, each of one Identity")
     if len(getattr(snap.pipeline, "nets", ())) > 1:
         raise UsageError("a batch of portraits works without other ControlNets: make them one by one")
     if own := sorted(_EACH_ITS_OWN & set(options)):
         raise UsageError(f"{own[0]} is not of a batch: each portrait has its prompt and its seeds")
     controls, stock = take_controls(options)
     given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-    stock = {**snap.defaults, **stock, **{name: value for name, value in given.items() if value is not None}}
+    stock = merged(snap.defaults, stock, given)
     steps_of(stock)
     check_options(road_class(snap.pipeline, None), stock, snap.adapter.sets)
     snap.adapter.check_controls(controls, posed=any(each.pose is not None for each in portraits))

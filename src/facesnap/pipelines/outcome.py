@@ -34,7 +34,8 @@ def outcome(
         people: everyone in the picture, with their poses.
         told: what else goes into the settings, see :func:`~facesnap.pipelines.settings.settings_of`.
     """
-    identities, poses = [each.identity for each in people], [snap.pose_of(each.identity, each.pose) for each in people]
+    identities, posed = [each.identity for each in people], snap.adapter.control_scale is not None
+    poses = [snap.pose_of(each.identity, each.pose) for each in people] if posed else [None] * len(people)
     settings = settings_of(snap.pipeline, job, prompts=prompts, negative=negative, people=people, poses=poses, **told)
 
     def provenance() -> dict[str, Any]:

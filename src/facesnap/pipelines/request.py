@@ -15,11 +15,15 @@ import torch
 from facesnap.core.errors import UsageError
 from facesnap.models.controls import FaceControls, finite, finite_all
 from facesnap.pipelines.binding import stock_options
+from facesnap.pipelines.roads import PLAIN_ROADS, ROADS
 
 #: Stock options that the facade gives by itself, or under another name.
 _OWN: Final = frozenset({"prompt", "image", "control_image", "mask_image", "strength", "return_dict"})
 
 _CONTROLS: Final = frozenset(field.name for field in dataclasses.fields(FaceControls))
+
+#: What pictures may come as.
+_OUTPUTS: Final = ("pil", "np", "pt", "latent")
 
 #: Diffusers' name of ``landmark_scale``.
 _LANDMARK_SCALE: Final = "controlnet_conditioning_scale"
@@ -76,6 +80,11 @@ def take_controls(options: Mapping[str, Any]) -> tuple[FaceControls, dict[str, A
     return FaceControls(**knobs), {name: value for name, value in options.items() if name not in _CONTROLS}
 
 
+def merged(defaults: Mapping[str, Any], options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a call over an adapter's defaults; what is ``given`` by name goes first, unless it is None."""
+    return {**defaults, **options, **{name: value for name, value in given.items() if value is not None}}
+
+
 def check_options(road: Any, options: Mapping[str, Any], set_by_adapter: frozenset[str]) -> None:
     """Diffusers ignores names that it doesn't know, so that a slip of the pen would go unnoticed.
 
@@ -92,7 +101,11 @@ def check_options(road: Any, options: Mapping[str, Any], set_by_adapter: frozens
     for name in sorted(set(options) & known & set(reasons)):
         if options[name] is not None:
             raise UsageError(f"{name}: {reasons[name]}")
+    if options.get("output_type", "pil") not in _OUTPUTS:
+        raise UsageError(f"output_type={options['output_type']!r}: use one of {', '.join(_OUTPUTS)}")
     if unknown := sorted(set(options) - known):
+        if any(unknown[0] in stock_options(other) - _OWN for roads in (*ROADS, *PLAIN_ROADS) for other in roads):
+            raise UsageError(f"{unknown[0]} is an option of another road than this call's, or of another base")
         raise UsageError(
             f"unknown option {unknown[0]}: use one of {', '.join(sorted(known - set(reasons) | _CONTROLS))}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from PIL import Image
@@ -19,12 +19,16 @@ from facesnap.core.images import png_bytes, write_atomic
 from facesnap.core.pose import Pose
 from facesnap.faces.detect import FaceDetector
 from facesnap.faces.encode import FaceRecogniser
+from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.layout import inter_ocular
 from facesnap.pipelines.analyser import Analyser, read_face
 
 if TYPE_CHECKING:
     from facesnap.pipelines.conditions import Conditions
+
+#: How far from where it was asked for a face may be found, in sizes of the face.
+NEAR: Final = 1.5
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,10 @@ class LikenessReport:
         seed: of the picture; None where the noise came from the caller's generator.
         identity: cosine of the judge's vectors of picture and reference, in [-1, 1]; None if it can't be told.
         judge: ``name@hash`` of the network that judged.
-        pose_error: angle in degrees between the requested head rotation and the one found; None if no face can be read.
-        expression_error: mean absolute difference of the 53 weights, in [0, 1]; None without a face.
-        landmark_nme: mean distance from the requested landmarks in inter-ocular distances; None without a face.
+        pose_error: angle in degrees between the requested head rotation and the one found; None if no face can be read
+            where it was asked for, or no pose could be asked for.
+        expression_error: mean absolute difference of the 53 weights, in [0, 1]; None likewise.
+        landmark_nme: mean distance from the requested landmarks in inter-ocular distances; None likewise.
         note: what to know about these numbers; empty if nothing.
         subject: which person of the call, from 0.
     """
@@ -55,13 +60,12 @@ class LikenessReport:
         name = ("a picture" if self.seed is None else f"seed {self.seed}") + (
             f", person {self.subject + 1}" if self.subject else ""
         )
-        if self.pose_error is None:
+        if self.pose_error is None and self.identity is None:
             return f"{name}: {self.note}"
-        identity = "unknown" if self.identity is None else f"{self.identity:.3f} (judge {self.judge})"
-        return (
-            f"{name}: identity {identity}, pose off by {self.pose_error:.1f} degrees,"
-            f" landmarks by {100 * (self.landmark_nme or 0.0):.1f}%" + (f" ({self.note})" if self.note else "")
-        )
+        said = [f"identity {'unknown' if self.identity is None else f'{self.identity:.3f} (judge {self.judge})'}"]
+        if self.pose_error is not None and self.landmark_nme is not None:
+            said += [f"pose off by {self.pose_error:.1f} degrees", f"landmarks by {100 * self.landmark_nme:.1f}%"]
+        return f"{name}: {', '.join(said)}" + (f" ({self.note})" if self.note else "")
 
 
 class Report(tuple[LikenessReport, ...]):
@@ -82,15 +86,16 @@ class Judgement:
     """What a picture is measured against.
 
     ``recogniser``: a judge that took no part in making it, or, if the reference's photograph isn't at hand, E_f itself
-    (``note`` says so). ``vector``: (D,) the reference as it sees it, or None.
+    (``note`` says so). ``vector``: (D,) the reference as it sees it, or None. ``pose`` and ``landmarks`` (72, 2) as
+    they were asked for; None for an adapter that follows none.
     """
 
     detector: FaceDetector
     fitter: FaceFitter
     recogniser: FaceRecogniser | None
     vector: np.ndarray | None
-    pose: Pose
-    landmarks: np.ndarray
+    pose: Pose | None
+    landmarks: np.ndarray | None
     note: str = ""
 
     @staticmethod
@@ -99,8 +104,8 @@ class Judgement:
         judge: FaceRecogniser | None,
         identity: Identity,
         vector: np.ndarray | None,
-        pose: Pose,
-        landmarks: np.ndarray,
+        pose: Pose | None,
+        landmarks: np.ndarray | None,
     ) -> Judgement:
         """Against a person as they were asked for.
 
@@ -109,7 +114,7 @@ class Judgement:
             judge: the independent recogniser; None if it isn't installed.
             identity: the person.
             vector: (D,) as the judge knows them; None if it doesn't.
-            pose: asked for.
+            pose: asked for; None where the adapter follows none.
             landmarks: (72, 2) pixels, the same.
         """
         note = ""
@@ -124,29 +129,36 @@ class Judgement:
         return Judgement(analyser.detector, analyser.fitter, judge, vector, pose, landmarks, note)
 
     def measure(self, picture: np.ndarray, seed: int | None, subject: int = 0) -> LikenessReport:
-        """Measure a picture (H, W, 3) uint8: the face in it that is nearest to where it was asked for."""
+        """Measure a picture (H, W, 3) uint8: the face nearest to where it was asked for (farther away than
+        :data:`NEAR` it is somebody else's); or the largest, where no place was asked for.
+        """
+        asked = self.landmarks
         judge = "none" if self.recogniser is None else self.recogniser.identifier
         unseen = partial(LikenessReport, seed, None, judge, None, None, None, subject=subject)
         try:
-            reading = read_face(self.detector, self.fitter, picture, near=self.landmarks.mean(axis=0))
+            near = None if asked is None else asked.mean(axis=0)
+            reading = read_face(self.detector, self.fitter, picture, near=near)
         except NoFaceError:
             return unseen("no face found in the picture")
         except FaceTooSmallError:
             return unseen("the face is too small to be measured")
         fitted = reading.fitted
+        if asked is not None:
+            x0, y0, x1, y1 = landmark_box(asked)
+            middle = (reading.face.box[:2] + reading.face.box[2:]) / 2
+            if np.linalg.norm(middle - near) > NEAR * max(x1 - x0, y1 - y0):
+                return unseen("no face found where it was asked for")
         identity = None
         if self.recogniser is not None and self.vector is not None:
             identity = float(self.recogniser.encode([reading.crop()])[0] @ self.vector)
-        distance = np.linalg.norm(fitted.landmarks2d - self.landmarks, axis=-1).mean()
-        return LikenessReport(
-            seed=seed,
-            identity=identity,
-            judge=judge,
+        told = partial(LikenessReport, seed, identity, judge, note=self.note, subject=subject)
+        if self.pose is None or asked is None:
+            return told(None, None, None)
+        distance = np.linalg.norm(fitted.landmarks2d - asked, axis=-1).mean()
+        return told(
             pose_error=_angle(fitted.rotation, self.pose.rotation()),
             expression_error=float(np.abs(fitted.pose.weights() - self.pose.weights()).mean()),
-            landmark_nme=float(distance / inter_ocular(self.landmarks)),
-            note=self.note,
-            subject=subject,
+            landmark_nme=float(distance / inter_ocular(asked)),
         )
 
 

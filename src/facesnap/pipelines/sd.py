@@ -29,7 +29,7 @@ class _SDBinding(FaceBinding):
         unet: UNet2DConditionModel,
         controlnet: ControlNetModel,
         scheduler: KarrasDiffusionSchedulers,
-        mixer: FacialAttributeMixer,
+        mixer: FacialAttributeMixer = None,  # type: ignore[assignment]  # InstantID has none
         safety_checker: Any = None,
         feature_extractor: Any = None,
         image_encoder: Any = None,

@@ -31,7 +31,7 @@ class _SDXLBinding(FaceBinding):
         unet: UNet2DConditionModel,
         controlnet: ControlNetModel,
         scheduler: KarrasDiffusionSchedulers,
-        mixer: FacialAttributeMixer,
+        mixer: FacialAttributeMixer = None,  # type: ignore[assignment]  # InstantID has none
         force_zeros_for_empty_prompt: bool = True,
         add_watermarker: bool | None = None,
         feature_extractor: Any = None,

@@ -33,7 +33,7 @@ def settings_of(
     prompts: Sequence[str],
     negative: str | Sequence[str] | None,
     people: Sequence[Subject],
-    poses: Sequence[Pose],
+    poses: Sequence[Pose | None],
     carry: Collection[str],
     image: ImageSource | None = None,
     mask_image: ImageSource | None = None,
@@ -47,7 +47,7 @@ def settings_of(
         prompts: as the call had them.
         negative: the same.
         people: everyone in the picture.
-        poses: theirs.
+        poses: theirs; None where the adapter follows none.
         carry: what of the reference may be said.
         image: the picture that it starts from.
         mask_image: what of it is made anew.
@@ -70,7 +70,7 @@ def settings_of(
         "width": width,
         "height": height,
         "strength": None if job.source is None else job.source.strength,
-        "pose": _one_or_all([pose.to_json() for pose in poses]),
+        "pose": _one_or_all([None if pose is None else pose.to_json() for pose in poses]),
         "regions": [_plain_value(person.region) for person in people],
         "small_faces": None if small_faces is None else asdict(small_faces),
         "control_scales": job.scales,

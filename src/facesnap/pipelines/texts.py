@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any, Final
 
 import torch
+from diffusers.utils import scale_lora_layers, unscale_lora_layers
 from torch import Tensor
 
 from facesnap.core.errors import PromptError, UsageError
 from facesnap.pipelines.binding import execution_device
 from facesnap.pipelines.long_prompts import encode_long
-from facesnap.pipelines.prompts import check_prompt, converted
+from facesnap.pipelines.prompts import check_prompt, converted, text_encoders
 
 #: Diffusers' names of prompts that are encoded already.
 EMBEDDINGS: Final = (
@@ -67,14 +69,21 @@ class Texts:
             return dict(self.embeddings)
         with TOKENIZING:
             if self.long_prompts:
-                return dict(encode_long(pipeline, self.prompts, self.negatives, execution_device(pipeline)))
-            return self._by_diffusers(pipeline, guided, lora_scale)
+                with _loras_at(pipeline, lora_scale):
+                    device = execution_device(pipeline)
+                    made: dict[str, Any] = encode_long(pipeline, self.prompts, self.negatives, device)
+            else:
+                made = self._by_diffusers(pipeline, guided, lora_scale)
+        if pipeline.config.get("force_zeros_for_empty_prompt"):
+            _silence(made, [row for row, negative in enumerate(self.negatives) if not negative])
+        return made
 
-    def _by_diffusers(self, pipeline: Any, guided: bool, lora_scale: float | None) -> dict[str, Tensor | None]:
+    def _by_diffusers(self, pipeline: Any, guided: bool, lora_scale: float | None) -> dict[str, Any]:
         device, xl = execution_device(pipeline), hasattr(pipeline, "text_encoder_2")
         given: dict[str, Any] = {"prompt": list(self.prompts), "clip_skip": self.clip_skip}
         if self.clip_skip is not None and not xl:
-            given = {"prompt": None, "prompt_embeds": _skipping(pipeline, self.prompts, self.clip_skip, device)}
+            with _loras_at(pipeline, lora_scale):
+                given = {"prompt": None, "prompt_embeds": _skipping(pipeline, self.prompts, self.clip_skip, device)}
         states = pipeline.encode_prompt(
             **given,
             device=device,
@@ -103,9 +112,11 @@ def take_texts(
     rows = {name: options.pop(name) for name in EMBEDDINGS if options.get(name) is not None}
     if rows:
         return _encoded_before(prompt, negative, rows, long_prompts)
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt or ())
-    if not prompts:
-        raise PromptError("give at least one prompt")
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt or ()) if isinstance(prompt, Sequence | None) else []
+    if not prompts or not all(isinstance(text, str) for text in prompts):
+        raise PromptError("give at least one prompt, as text")
+    if not text_encoders(pipeline):
+        raise PromptError("this pipeline has no text encoder: give prompt_embeds")
     negatives = [negative or ""] * len(prompts) if negative is None or isinstance(negative, str) else list(negative)
     if len(negatives) != len(prompts):
         raise UsageError(f"negative_prompt: {len(negatives)} given for {len(prompts)} prompt(s): give one for each")
@@ -141,13 +152,33 @@ def _checked_skip(pipeline: Any, skip: Any, long_prompts: bool) -> int | None:
     return skip
 
 
+@contextmanager
+def _loras_at(pipeline: Any, scale: float | None) -> Iterator[None]:
+    """LoRAs on the text encoders at a share of their weights inside the block, as diffusers' own encoding has them."""
+    with_lora = [encoder for _, encoder, _ in text_encoders(pipeline) if getattr(encoder, "peft_config", None)]
+    for encoder in with_lora if scale is not None else ():
+        scale_lora_layers(encoder, scale)
+    try:
+        yield
+    finally:
+        for encoder in with_lora if scale is not None else ():
+            unscale_lora_layers(encoder, scale)
+
+
+def _silence(states: dict[str, Any], rows: Sequence[int]) -> None:
+    """Zeros for empty negative prompts, which SDXL was trained with; diffusers has them where all are empty."""
+    for name, tensor in states.items():
+        if name.startswith("negative") and tensor is not None and rows:
+            states[name] = tensor.clone()
+            states[name][list(rows)] = 0.0
+
+
 def _skipping(pipeline: Any, texts: Sequence[str], skip: int, device: torch.device) -> Tensor:
     """States (texts, limit, width) without the last ``skip`` layers, normalised: diffusers' own way to them looks for
     the norm where transformers had it before its version 5.
     """
-    tokenizer, encoder = pipeline.tokenizer, pipeline.text_encoder
+    tokenizer, encoder, limit = text_encoders(pipeline)[0]
     texts = [converted(pipeline, text, tokenizer) for text in texts]
-    limit = tokenizer.model_max_length
     ids = tokenizer(texts, padding="max_length", max_length=limit, truncation=True, return_tensors="pt").input_ids
     states = encoder(ids.to(device), output_hidden_states=True).hidden_states[-(skip + 1)]
     normed: Tensor = getattr(encoder, "text_model", encoder).final_layer_norm(states)

@@ -60,12 +60,12 @@ class Engine:
         self._stopping = threading.Event()
         self._tidy = threading.Event()
         self._threads: list[threading.Thread] = []
-
-    def start(self) -> None:
-        """Take up what the last run left, and begin."""
-        for job in self.store.recover():
+        for job in self.store.recover():  # before anybody can add to the folder
             self.events.add(job.id, JobState.queued)
             self.queue.put(_ticket(job), force=True)
+
+    def start(self) -> None:
+        """Begin, with what the last run left first."""
         loops = [self._dispatch] * self.painter.slots + [self._keep_house]
         self._threads = [threading.Thread(target=loop, name=f"engine-{i}", daemon=True) for i, loop in enumerate(loops)]
         for thread in self._threads:

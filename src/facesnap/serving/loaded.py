@@ -165,8 +165,9 @@ class LoadedModel:
         snap, person = self.snap, order.person
         judge = snap.judge
         vector = person.judged if judge is not None and judge.identifier == person.judge else None
-        pose = self._pose(order) or person.pose or Pose()
-        return Judgement.of(snap.analyser, judge, person.identity, vector, pose, result.landmarks)
+        pose = self._pose(order)
+        landmarks = None if pose is None else result.landmarks
+        return Judgement.of(snap.analyser, judge, person.identity, vector, pose, landmarks)
 
 
 def _refused(order: Order) -> Painted:

@@ -28,7 +28,9 @@ def folder(base: Base, tmp_path: Path) -> Path:
     return into_cache(base.folder, "own/copy", tmp_path / "elsewhere")
 
 
-def write_header(path: Path, channels: tuple[int, ...], width: int, takes: int = 4, **more: tuple[int, ...]) -> Path:
+def write_header(
+    path: Path, channels: tuple[int, ...], width: int, takes: int = 4, layers: int = 2, **more: tuple[int, ...]
+) -> Path:
     """A file whose keys and (where they count) shapes are a published checkpoint's, with next to no weights.
 
     ``more``: tensors to add; None takes one away. Two dashes in a name stand for a dot.
@@ -36,12 +38,13 @@ def write_header(path: Path, channels: tuple[int, ...], width: int, takes: int =
     shapes: dict[str, tuple[int, ...]] = {"input_blocks.0.0.weight": (1, takes), "out.2.bias": (4,)}
     block = 0
     for level, size in enumerate(channels):
-        for _ in range(2):
+        for _ in range(layers):
             block += 1
             shapes[f"input_blocks.{block}.0.out_layers.3.bias"] = (size,)
         if level < len(channels) - 1:
             block += 1
             shapes[f"input_blocks.{block}.0.op.weight"] = (1,)
+    shapes["middle_block.0.in_layers.0.weight"] = (1,)
     shapes["input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"] = (1, width)
     tensors = {UNET + name: torch.zeros(shape) for name, shape in shapes.items()}
     tensors |= {"first_stage_model.x": torch.zeros(1)}
@@ -64,7 +67,12 @@ def test_families_of_single_files(tmp_path: Path) -> None:
     assert detect_family(write_header(file, LONG, 768)) == "sd1"
     assert detect_family(write_header(file, LONG, 1024)) == "sd2"
     assert detect_family(write_header(file, SHORT, 2048, **SDXL, **LABEL)) == "sdxl"
-    assert detect_family(write_header(file, (8, 16), 16)) == "sd(8-16; text 16; 4 latent channels)"
+    assert detect_family(write_header(file, (8, 16), 16)) == "sd(8-16 x 2 layers; text 16; 4 latent channels)"
+
+
+def test_a_pruned_network_is_of_another_family(tmp_path: Path) -> None:
+    file = write_header(tmp_path / "x.safetensors", LONG, 768, layers=1)
+    assert detect_family(file) == "sd(320-640-1280-1280; text 768; 4 latent channels)"
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,8 @@ class PublishedAdapter(ABC):
         self.layout.check_unet(unet)
         if unet.encoder_hid_proj is not None:
             raise UsageError("this pipeline has an IP-Adapter already: detach that one first")
+        if any("Sliced" in type(each).__name__ for each in unet.attn_processors.values()):
+            raise UsageError(f"{self.kind} doesn't work with attention slicing: call disable_attention_slicing() first")
         self.require_extras()
         if self.layout.lora_rank and getattr(unet, "peft_config", None):
             raise UsageError(f"this pipeline has LoRAs already: attach the {self.kind} first, then load them")
@@ -140,6 +142,24 @@ class PublishedAdapter(ABC):
         except Exception as error:  # diffusers and peft share no base class
             self.detach(pipeline)
             raise AdapterError(f"{self.file} can't be attached: {one_line(error)}") from error
+
+    def check_attached(self, pipeline: Any) -> None:
+        """Make sure that a picture will show the face: other things done to a pipeline may have taken the adapter off.
+
+        Raises:
+            UsageError: its attention isn't in the pipeline's UNet any more, or FaceID's LoRA doesn't act.
+        """
+        unet = pipeline.unet
+        crossing = [each for name, each in unet.attn_processors.items() if name.endswith("attn2.processor")]
+        if unet not in self._before or not all(hasattr(each, "to_k_ip") for each in crossing):
+            raise UsageError(
+                f"the {self.kind} is not on this pipeline any more: it was detached or unloaded, or its attention was"
+                " replaced (attention slicing and fused projections do that): attach it again"
+            )
+        if self.layout.lora_rank and LORA_NAME not in pipeline.get_active_adapters():
+            raise UsageError(
+                f"the LoRA of this {self.kind} doesn't act: name {LORA_NAME} in set_adapters, beside your own"
+            )
 
     def detach(self, pipeline: Any) -> None:
         """Take it out again: every tensor and attention processor of the UNet is what it was.

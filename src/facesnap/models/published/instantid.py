@@ -14,8 +14,8 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 
-from facesnap.core.errors import AdapterError, UsageError, one_line
-from facesnap.models.checkpoint import local_only
+from facesnap.core.errors import AdapterError, UsageError
+from facesnap.core.weights import load_whole
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.published.adapter import PublishedAdapter
 from facesnap.models.published.layout import INSTANTID, Layout
@@ -55,14 +55,10 @@ class InstantID(PublishedAdapter):
             AdapterError: it is damaged, or reads tokens of another width.
         """
         folder = self.identity_folder
-        try:
-            net = FFRNet.from_pretrained(folder, **local_only(dtype))
-        except (OSError, ValueError, RuntimeError) as error:
-            raise AdapterError(f"the IdentityNet in {folder} is damaged: {one_line(error)}") from error
+        net = load_whole(FFRNet, folder, f"the IdentityNet in {folder}", dtype=dtype)
         reads = net.config["cross_attention_dim"]
         if reads != self.layout.width:
             raise AdapterError(f"IdentityNet reads tokens of width {reads}, but {self.file} makes {self.layout.width}")
-        net.eval()
         return cast(FFRNet, net)
 
     @torch.no_grad()

@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from facesnap.core.errors import AdapterError
-from facesnap.core.weights import read_json
+from facesnap.core.weights import load_whole, read_json
+
+if TYPE_CHECKING:
+    import torch
 
 INDEX: Final = "model_index.json"
 
 #: Parts that have weights. FFRNet and the mixer, which a saved FaceSnap pipeline holds too, come from the adapter.
 WEIGHTY: Final = ("unet", "vae", "text_encoder", "text_encoder_2", "image_encoder", "safety_checker")
+
+#: Those of them that every picture depends on, and where their classes may come from.
+_NETWORKS: Final = ("unet", "vae", "text_encoder", "text_encoder_2")
+_LIBRARIES: Final = ("diffusers", "transformers", "facesnap.models.autoencoder")
 
 #: What a set of weight files may be called; whole numbers first, as they lose nothing.
 VARIANTS: Final = (None, "fp16", "bf16")
@@ -98,6 +106,35 @@ def find_weights(names: Collection[str], parts: Collection[str], source: object)
 def find_model_weights(names: Collection[str], source: object) -> Weights:
     """The same for the folder of a single model, such as a ControlNet's. Raises as :func:`find_weights` does."""
     return _find_weights(names, {"": "model"}, source)
+
+
+def load_parts_whole(folder: Path, dtype: torch.dtype, variant: str | None) -> dict[str, Any]:
+    """The networks of a pipeline folder that every picture depends on, each with all of its tensors.
+
+    Args:
+        folder: of the pipeline.
+        dtype: of the weights.
+        variant: of the files, as :func:`find_weights` found it.
+
+    Raises:
+        AdapterError: one is damaged, or of a library that isn't known.
+    """
+    made = {}
+    for part, (library, kind) in _listed(folder).items():
+        if part in _NETWORKS:
+            if library not in _LIBRARIES:
+                raise AdapterError(f"{folder} has a {part} of {library}, which FaceSnap doesn't load")
+            found = getattr(import_module(library), kind)
+            own = variant if any(f".{variant}." in file.name for file in (folder / part).iterdir()) else None
+            made[part] = load_whole(found, folder / part, f"the {part} at {folder}", dtype=dtype, variant=own)
+    return made
+
+
+def _listed(folder: Path) -> dict[str, tuple[str, str]]:
+    """Part -> (library, class) of a pipeline folder; parts that it does without are left out."""
+    index = read_json(folder / INDEX)
+    pairs = {part: value for part, value in index.items() if isinstance(value, list) and len(value) == 2}
+    return {part: (value[0], value[1]) for part, value in pairs.items() if all(isinstance(v, str) for v in value)}
 
 
 def _find_weights(names: Collection[str], parts: Mapping[str, str], source: object) -> Weights:

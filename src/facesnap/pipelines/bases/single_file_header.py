@@ -71,8 +71,10 @@ class SingleFile:
         """What of the UNet's config its shapes tell, by diffusers' names: enough for its family."""
         shapes = {name.removeprefix(UNET): s for name, s in self.shapes.items() if name.startswith(UNET)}
         width = next((s[1] for name, s in shapes.items() if name.endswith(".attn2.to_k.weight")), 0)
+        channels, layers = _levels(shapes)
         config: dict[str, Any] = {
-            "block_out_channels": _block_channels(shapes),
+            "block_out_channels": channels,
+            "layers_per_block": layers[0] if len(set(layers)) == 1 else layers,
             "cross_attention_dim": width,
             "in_channels": shapes["input_blocks.0.0.weight"][1],
             "out_channels": shapes["out.2.bias"][0],
@@ -80,6 +82,8 @@ class SingleFile:
         if "label_emb.0.0.weight" in shapes:
             sdxl = any(name.startswith("conditioner.") for name in self.shapes)
             config |= {"addition_embed_type": "text_time"} if sdxl else {"class_embed_type": "projection"}
+        if not any(name.startswith("middle_block.") for name in shapes):
+            config["mid_block_type"] = None
         if "label_emb.weight" in shapes:
             config["num_class_embeds"] = shapes["label_emb.weight"][0]
         return config
@@ -141,14 +145,16 @@ def _fault(names: Iterable[str]) -> str | None:
     return None
 
 
-def _block_channels(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Channels of the UNet's levels; each but the last ends with a downsampling."""
-    levels = [0]
+def _levels(shapes: Mapping[str, tuple[int, ...]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Channels, and numbers of layers, of the UNet's levels; each but the last ends with a downsampling."""
+    channels, layers = [0], [0]
     for block in range(1, len(shapes)):
         if f"input_blocks.{block}.0.op.weight" in shapes:
-            levels.append(levels[-1])
+            channels.append(channels[-1])
+            layers.append(0)
         elif resnet := shapes.get(f"input_blocks.{block}.0.out_layers.3.bias"):
-            levels[-1] = resnet[0]
+            channels[-1] = resnet[0]
+            layers[-1] += 1
         else:
             break
-    return tuple(levels)
+    return tuple(channels), tuple(layers)
