@@ -20,10 +20,10 @@ apt = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint types contracts format gl clean distclean
+.PHONY: help install demo test test-browser lint types contracts format gl clean distclean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r t d; do printf '%-18s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r t d; do printf '%-18s %s\n' "$$t" "$$d"; done
 
 install: $(VENV)/.stamp-core ## make .venv with FaceSnap and what it needs to run
 
@@ -31,7 +31,12 @@ demo: $(SHEET) ## portraits of a real photograph: three prompts, three poses, on
 	@echo "contact sheet: $(SHEET)"
 
 test: $(VENV)/.stamp-dev gl lint types contracts ## everything that CI checks: style, types, imports, tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not browser"
+
+test-browser: $(VENV)/.stamp-dev ## the studio in a real browser; screenshots go to out/browser
+	@command -v chromium >/dev/null || $(call apt,chromium) || \
+		echo "no Chromium (apt-get install chromium, as root): the browser's tests will be skipped"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 lint: $(VENV)/.stamp-dev ## style (ruff)
 	$(BIN)/ruff check src tests benchmarks

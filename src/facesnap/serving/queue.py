@@ -46,7 +46,7 @@ class FairQueue:
             if self._closed:
                 raise BusyError("the server is stopping: try again later", retry_after=30)
             if not force and self._count() >= self.limit:
-                raise BusyError(f"the queue is full ({self.limit} jobs): try again in a while")
+                raise BusyError(f"the queue is full ({self.limit} job(s)): try again in a while")
             if not force and own >= self.per_client:
                 raise BusyError(f"{own} of your jobs are waiting, which is the most: try again when one is done")
             self._clients.setdefault(ticket.client, deque()).append(ticket)

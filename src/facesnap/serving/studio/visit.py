@@ -1,0 +1,100 @@
+"""What the studio remembers of one open tab; another tab, or another person, has its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facesnap.core.errors import FaceSnapError
+from facesnap.serving.requests import CameraRequest, GenerationRequest
+from facesnap.serving.service import Service
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class Shot:
+    """A picture of this visit. ``path``: PNG with its metadata, among Gradio's files; ``size``: (width, height)."""
+
+    path: str
+    size: tuple[int, int]
+    seed: int
+    request: GenerationRequest
+    report: dict[str, Any] | None
+    model: str
+
+
+@dataclass
+class Visit:
+    """One tab's state, changed in place by the events of that tab.
+
+    Attributes:
+        client: whose its identities and jobs are: the queue is fair between tabs, also behind one address.
+        photos: files of the person's photos.
+        faces: file -> boxes found on it, the largest first.
+        chosen: file -> which of its faces is the person, from 0; the largest where nothing was chosen.
+        identity: id of the person; empty as long as there is none.
+        announced: the identity that the status line spoke of last.
+        name: what to call them.
+        made_from: photos, chosen faces and model of that identity; None if it came from a file.
+        identity_file: for download.
+        weights: of the expression, all of them.
+        camera: framing taken from a driving photo.
+        job: id of the unfinished one.
+        shots: pictures, the newest first.
+        selected: which of them is looked at.
+    """
+
+    client: str = "studio"
+    photos: tuple[str, ...] = ()
+    faces: dict[str, list[Box]] = field(default_factory=dict)
+    chosen: dict[str, int] = field(default_factory=dict)
+    identity: str = ""
+    announced: str = ""
+    name: str = ""
+    made_from: tuple[object, ...] | None = None
+    identity_file: str = ""
+    weights: dict[str, float] = field(default_factory=dict)
+    camera: CameraRequest | None = None
+    job: str = ""
+    shots: list[Shot] = field(default_factory=list)
+    selected: int = 0
+
+    @property
+    def shot(self) -> Shot | None:
+        """The picture that is looked at."""
+        return self.shots[self.selected] if self.selected < len(self.shots) else None
+
+    def drop_identity(self, service: Service) -> None:
+        """Forget the person on the server; the photos stay."""
+        if self.identity:
+            with contextlib.suppress(FaceSnapError):  # it may have expired
+                service.delete_identity(self.identity)
+        remove([self.identity_file])
+        self.identity = self.name = self.identity_file = ""
+        self.made_from = None
+
+    def forget(self, service: Service) -> None:
+        """Forget the person and delete their photos."""
+        self.drop_identity(service)
+        remove(self.photos)
+        self.photos, self.faces, self.chosen = (), {}, {}
+
+    def end(self, service: Service) -> None:
+        """Nothing stays of a visit that is over."""
+        if self.job:
+            with contextlib.suppress(FaceSnapError):
+                service.cancel(self.job)
+        self.forget(service)
+        remove(shot.path for shot in self.shots)
+        self.shots = []
+
+
+def remove(paths: Iterable[str]) -> None:
+    """Delete files; those that aren't there any more are no matter."""
+    for path in filter(None, paths):
+        with contextlib.suppress(OSError):
+            Path(path).unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""The page without a browser: what Gradio is told, and who may call what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from tests.serving.scripted import Scripted, person
+
+from facesnap.serving.config import ServeConfig
+from facesnap.serving.service import Service
+from facesnap.serving.studio import build, mount, words
+from facesnap.serving.studio.visit import Visit, remove
+
+gradio = pytest.importorskip("gradio")
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "unused")
+    made = Service(ServeConfig.of({"data": tmp_path / "data"}), Scripted())
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_nothing_is_sent_and_nothing_is_an_api(service: Service) -> None:
+    blocks = build(service, service.config)
+    assert blocks.analytics_enabled is False
+    assert {fn.api_visibility for fn in blocks.fns.values()} == {"private"}
+    app = mount(FastAPI(docs_url=None), service, service.config)
+    with TestClient(app) as client:
+        page = client.get("/")
+        assert page.status_code == 200
+        assert client.get("/gradio_api/info").json()["named_endpoints"] == {}
+        config = client.get("/config").json()
+        assert config["run_history"] is False
+        assert not config.get("footer_links")
+        assert client.get("/docs").status_code == 404
+        styles = client.get("/theme.css").text + str(config.get("css"))
+        assert not re.search(r"url\(['\"]?https?:|@import", styles)
+
+
+def test_the_looks_are_installed_with_the_package() -> None:
+    assert resources.files("facesnap.serving.studio").joinpath("looks.css").is_file()
+
+
+def test_one_primary_button_in_each_tab(service: Service) -> None:
+    blocks = build(service, service.config)
+    buttons = [each for each in blocks.blocks.values() if isinstance(each, gradio.Button)]
+    assert [each.value for each in buttons if each.variant == "primary"] == [words.GENERATE, words.COMPARE]
+
+
+def test_every_text_is_used() -> None:
+    folder = Path(str(resources.files("facesnap.serving.studio").joinpath("words.py"))).parent
+    code = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    for name in (name for name in vars(words) if name.isupper()):
+        assert f"words.{name}" in code, name
+
+
+def test_nothing_stays_of_a_visit(service: Service, tmp_path: Path) -> None:
+    info = service.store.add_identity(person(), "", True, "me", "default")
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"photo")
+    visit = Visit(client="me", identity=info.id, photos=(str(photo),))
+    visit.end(service)
+    assert not photo.exists()
+    assert service.identities() == []
+    visit.end(service)  # twice is no matter
+    remove(["", str(photo)])
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_closed_tab_cancels_its_job(service: Service, left: bool) -> None:
+    from facesnap.serving.studio.making import Making
+
+    cancelled: list[str] = []
+    watched = SimpleNamespace(cancel=cancelled.append)
+    making = Making(watched, service.config, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
+    making.jobs["tab"] = "job"
+    making.leave(SimpleNamespace(session_hash="tab" if left else "other"))  # type: ignore[arg-type]
+    assert cancelled == (["job"] if left else [])
+    assert ("tab" in making.jobs) is not left
