@@ -12,7 +12,7 @@ from facesnap import FaceSnap, Pose, Subject
 from facesnap.core.errors import FaceSnapError
 from facesnap.core.identity import Identity
 from facesnap.faces.align import align
-from facesnap.pipelines.small_faces import SmallFaces
+from facesnap.pipelines.passes.small_faces import SmallFaces
 
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "eileen_collins.jpg"
 #: Three people of the split ``test`` who look unlike each other.

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from facesnap.landmarks.predict import LandmarkPredictor
     from facesnap.models.ffrnet import FFRNet
     from facesnap.models.mixer import FacialAttributeMixer
+    from facesnap.pipelines.call.subjects import Subject
     from facesnap.pipelines.facade import FaceSnap
-    from facesnap.pipelines.many import Portrait
-    from facesnap.pipelines.small_faces import SmallFaces
-    from facesnap.pipelines.subjects import Subject
+    from facesnap.pipelines.passes.many import Portrait
+    from facesnap.pipelines.passes.small_faces import SmallFaces
 
 __version__ = "0.1.0"
 
@@ -43,10 +43,10 @@ _HOMES = {
     "FacialAttributeMixer": "facesnap.models.mixer",
     "Identity": "facesnap.core.identity",
     "LandmarkPredictor": "facesnap.landmarks.predict",
-    "Portrait": "facesnap.pipelines.many",
+    "Portrait": "facesnap.pipelines.passes.many",
     "Pose": "facesnap.core.pose",
-    "SmallFaces": "facesnap.pipelines.small_faces",
-    "Subject": "facesnap.pipelines.subjects",
+    "SmallFaces": "facesnap.pipelines.passes.small_faces",
+    "Subject": "facesnap.pipelines.call.subjects",
 }
 
 

@@ -95,8 +95,8 @@ def test_map_scale_reaches_the_picture(snap: FaceSnap, me: Identity) -> None:
 
 
 def test_two_text_encoders_read_one_prompt() -> None:
-    from facesnap.pipelines.request import check_options
-    from facesnap.pipelines.sdxl import FaceSnapXLPipeline
+    from facesnap.pipelines.bindings.sdxl import FaceSnapXLPipeline
+    from facesnap.pipelines.call.request import check_options
 
     with pytest.raises(UsageError, match="prompt_2: both text encoders read the same prompt"):
         check_options(FaceSnapXLPipeline, {"prompt_2": "a hat"}, frozenset())

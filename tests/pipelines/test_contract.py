@@ -19,9 +19,9 @@ from tests.models import tiny
 from facesnap.core.pose import Pose
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
-from facesnap.pipelines.binding import stock_options
+from facesnap.pipelines.bindings.binding import stock_options
+from facesnap.pipelines.bindings.roads import ROADS
 from facesnap.pipelines.facade import FaceSnap
-from facesnap.pipelines.roads import ROADS
 
 CLASSES = [road for family in ROADS for road in family]
 XL = set(ROADS[1])

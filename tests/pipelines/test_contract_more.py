@@ -14,7 +14,7 @@ from diffusers.schedulers import KarrasDiffusionSchedulers
 from tests.models import tiny
 from tests.pipelines.test_contract import XL, components, inputs, kind, picture, pipe
 
-from facesnap.pipelines.sd import FaceSnapPipeline
+from facesnap.pipelines.bindings.sd import FaceSnapPipeline
 
 __all__ = ["kind", "pipe"]  # fixtures
 

@@ -29,8 +29,8 @@ from facesnap.core.pose import Pose
 from facesnap.core.types import Camera
 from facesnap.models.controls import FaceControls
 from facesnap.pipelines import adapters
+from facesnap.pipelines.call.prompts import words_beyond
 from facesnap.pipelines.facade import FaceSnap
-from facesnap.pipelines.prompts import words_beyond
 
 
 def pixels(snap: FaceSnap, identity: Identity, **options: Any) -> np.ndarray:

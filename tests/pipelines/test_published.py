@@ -19,9 +19,9 @@ from facesnap.core.pose import Pose
 from facesnap.landmarks.keypoints import draw_keypoints
 from facesnap.landmarks.layout import five_points
 from facesnap.models.ffrnet import FFRNet
+from facesnap.pipelines.bindings.sdxl import FaceSnapXLPipeline
+from facesnap.pipelines.call.subjects import Subject
 from facesnap.pipelines.facade import FaceSnap
-from facesnap.pipelines.sdxl import FaceSnapXLPipeline
-from facesnap.pipelines.subjects import Subject
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_controlnets_of_ones_own_are_refused_before_anything_is_loaded(
     def read(*args: object, **kwargs: object) -> None:
         raise AssertionError("the base was looked for")
 
-    monkeypatch.setattr("facesnap.pipelines.assembly.find_base", read)
+    monkeypatch.setattr("facesnap.pipelines.loading.assembly.find_base", read)
     with pytest.raises(UsageError, match="ip-adapter-faceid works without ControlNets: leave out controlnets"):
         FaceSnap.from_pretrained("mini", faceid, device="cpu", face_encoder=arcface, controlnets=[tmp_path])
 

@@ -75,9 +75,10 @@ def test_python_examples_run(url: str, folder: Path) -> None:
 
 
 def test_the_settings_file_is_one() -> None:
-    for block in _blocks("toml"):
-        settings = ServeConfig.of(tomllib.loads(block))
-        assert settings.models["watercolour"].base == "./watercolour-sd15"
+    first, cluster = (ServeConfig.of(tomllib.loads(block)) for block in _blocks("toml"))
+    assert first.models["watercolour"].base == "./watercolour-sd15"
+    assert cluster.ray is not None
+    assert cluster.ray.address == "auto"
 
 
 def test_the_tables_of_limits_are_true() -> None:

@@ -32,7 +32,7 @@ def enroll(
         options.check_model("mini", adapter)
     options.check_photos(*photos)
     console.check_file(output)
-    from facesnap.pipelines.assembly import load_encoders
+    from facesnap.pipelines.loading.assembly import load_encoders
 
     with in_options({"face_encoder": "--face-encoder", "image_encoder": "--image-encoder"}):
         identity = load_encoders(adapter, face_encoder, image_encoder).enroll(list(photos), face)

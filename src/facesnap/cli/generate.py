@@ -71,7 +71,7 @@ def generate(
 
 def _make(prompt: str, who: Who, pose: Any, model: Model, start: Start, call: dict[str, Any]) -> Any:
     """Load the model, and make the portraits; ``call``: its options but prompt, people and pose."""
-    from facesnap.pipelines.prompts import check_carry
+    from facesnap.pipelines.call.prompts import check_carry
 
     check_carry(call["carry"])
     snap = model.load()

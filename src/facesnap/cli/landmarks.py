@@ -54,7 +54,7 @@ def landmarks(
     it keeps the photo's own framing, though, where `generate` uses its default composition. With a clip (or a folder of
     frames) as --pose-from, a map is drawn for each frame, and poses.json says how the head moves.
     """
-    from facesnap.pipelines.clip import check_clip, is_clip
+    from facesnap.pipelines.video import check_clip, is_clip
 
     spelled: dict[str, Any] = {"yaw": yaw, "pitch": pitch, "roll": roll, "expression": expression, "gaze": gaze}
     asked = options.parse_pose(pose_from, **spelled, face_scale=face_scale, face_centre=face_centre)
@@ -126,7 +126,7 @@ def _follow(
         UsageError: the folder holds maps of a longer clip, which would go on where this one ends.
     """
     from facesnap.core.images import save_png, write_atomic
-    from facesnap.pipelines.clip import SMOOTHING, poses_of
+    from facesnap.pipelines.video import SMOOTHING, poses_of
 
     smoothing = SMOOTHING if smoothing is None else smoothing
     with console.progress("frames", frames) as step:

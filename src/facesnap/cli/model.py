@@ -86,7 +86,7 @@ class Model:
         options.check_photos(*images)
         self._loras = [_parse_lora(words) for words in self.lora or []]
         if self._loras or self.scheduler is not None:
-            from facesnap.pipelines.customise import check_loras, find_scheduler
+            from facesnap.pipelines.loading.customise import check_loras, find_scheduler
 
             check_loras([file for file, _ in self._loras])
             self._scheduler = None if self.scheduler is None else find_scheduler(self.scheduler)
@@ -107,7 +107,7 @@ class Model:
             offload=self.offload,  # type: ignore[arg-type]  # it is checked there
         )
         if self._loras or self.scheduler is not None:
-            from facesnap.pipelines.customise import add_loras, set_scheduler
+            from facesnap.pipelines.loading.customise import add_loras, set_scheduler
 
             add_loras(snap.pipeline, self._loras)
             if self._scheduler is not None:

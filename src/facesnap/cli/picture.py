@@ -96,7 +96,7 @@ class Start:
                 raise UsageError(f"{option} says what becomes of a picture: give --image, too")
         options.check_photos(self.image, mask if isinstance(mask, Path) else None)
         if mask is not None or self.strength is not None:
-            from facesnap.pipelines.start import check_source
+            from facesnap.pipelines.call.start import check_source
 
             check_source(self.image, mask, self.strength)
 
@@ -109,6 +109,6 @@ class Start:
         """How many of the steps are taken: from a picture, those that its noise is for."""
         if self.image is None:
             return steps
-        from facesnap.pipelines.start import strength_of
+        from facesnap.pipelines.call.start import strength_of
 
         return max(1, min(steps, int(steps * strength_of(self.strength, bool(self.mask)))))

@@ -13,8 +13,8 @@ from facesnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from facesnap.core.identity import Identity
+    from facesnap.pipelines.call.subjects import Subject
     from facesnap.pipelines.facade import FaceSnap
-    from facesnap.pipelines.subjects import Subject
 
     Box = tuple[int, int, int, int]
 
@@ -70,7 +70,7 @@ class Who:
             return snap.enroll(list(self.reference), self.face), pose
         if self.identity is not None:
             return self._known[self.identity], pose
-        from facesnap.pipelines.subjects import Subject
+        from facesnap.pipelines.call.subjects import Subject
 
         known = {file: self._known.get(file) or snap.enroll(file) for file, _ in self._placed}
         return [Subject(known[file], pose, box) for file, box in self._placed], None

@@ -266,7 +266,12 @@ def load_whole(
     Raises:
         AdapterError: it is damaged: it can't be read, or tensors are missing (one is named).
     """
-    given: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "variant": variant, "output_loading_info": True}
+    given: dict[str, Any] = {
+        "local_files_only": True,
+        "use_safetensors": True,
+        "variant": variant,
+        "output_loading_info": True,
+    }
     if dtype is not None:
         given["dtype"] = dtype
     if hasattr(kind, "load_config"):  # diffusers' models remark on accelerate unless told

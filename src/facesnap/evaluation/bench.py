@@ -21,9 +21,9 @@ from facesnap.evaluation.methods import BaseMethod, FaceSnapMethod, Method
 from facesnap.evaluation.observe import Observer
 from facesnap.faces.attributes import AttributeJudge
 from facesnap.landmarks.predict import LandmarkPredictor
+from facesnap.pipelines.call.prompts import fits
 from facesnap.pipelines.facade import DEFAULTS, FaceSnap
-from facesnap.pipelines.prompts import fits
-from facesnap.pipelines.quiet import quiet
+from facesnap.pipelines.loading.quiet import quiet
 
 JUDGES = ("judge_face", "judge_clip", "judge_attributes")
 

@@ -1,7 +1,7 @@
 """What hair and beard a person wears on a photograph, in a caption's words, read from E_c's tokens.
 
 E_f and FFRNet carry the face, which stays. Hair and beard are chosen by the prompt; where it says nothing of them,
-these words can be added to it (see :mod:`facesnap.pipelines.prompts`), so they work with any base that reads text.
+these words can be added to it (see :mod:`facesnap.pipelines.call.prompts`), so they work with any base that reads text.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ from facesnap.core.pose import Pose
 from facesnap.core.weights import MODEL_NAME, mini_folder
 from facesnap.faces.encode import FaceEncoder, FaceRecogniser
 from facesnap.pipelines.analyser import Analyser, as_list
-from facesnap.pipelines.result import Judgement
+from facesnap.pipelines.call.result import Judgement
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
-    from facesnap.pipelines.conditions import Conditions
+    from facesnap.pipelines.call.conditions import Conditions
 
 
 @dataclass(frozen=True)

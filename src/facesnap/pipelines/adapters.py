@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facesnap.models.controls import FaceControls
     from facesnap.models.mixer import FacialAttributeMixer
     from facesnap.pipelines.analyser import Analyser
-    from facesnap.pipelines.conditions import Conditions
+    from facesnap.pipelines.call.conditions import Conditions
 
 
 #: What of a face CLIP sees for FaceID-Plus, and which of its states are read: the last but one.

@@ -25,7 +25,7 @@ from facesnap.faces.looks import LooksReader
 from facesnap.landmarks.fit import FaceFitter, FittedFace
 from facesnap.landmarks.morphable import basis_of
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.pipelines.quiet import quiet
+from facesnap.pipelines.loading.quiet import quiet
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource

@@ -22,14 +22,12 @@ from facesnap.models.controls import FaceControls
 from facesnap.pipelines.acquaintances import Acquaintances
 from facesnap.pipelines.adapters import FaceAdapter, MixerAdapter, check_blind
 from facesnap.pipelines.analyser import Analyser
-from facesnap.pipelines.assembly import load_parts, parts_around
-from facesnap.pipelines.binding import execution_device
-from facesnap.pipelines.conditions import Conditions
-from facesnap.pipelines.many import Portrait, paint
-from facesnap.pipelines.offload import Offload
-from facesnap.pipelines.outcome import outcome
-from facesnap.pipelines.prompts import CARRIED, check_carry, fits, with_looks
-from facesnap.pipelines.request import (
+from facesnap.pipelines.bindings.binding import execution_device
+from facesnap.pipelines.bindings.roads import road_class
+from facesnap.pipelines.call.conditions import Conditions
+from facesnap.pipelines.call.outcome import outcome
+from facesnap.pipelines.call.prompts import CARRIED, check_carry, fits, with_looks
+from facesnap.pipelines.call.request import (
     check_control_images,
     check_options,
     check_strength,
@@ -39,14 +37,16 @@ from facesnap.pipelines.request import (
     take_controls,
     whole,
 )
-from facesnap.pipelines.result import Result
-from facesnap.pipelines.roads import road_class
-from facesnap.pipelines.sampling import Job, sample
-from facesnap.pipelines.second_pass import second_pass
-from facesnap.pipelines.small_faces import SmallFaces
-from facesnap.pipelines.start import Opened, check_source, size_like
-from facesnap.pipelines.subjects import Subject, everyone
-from facesnap.pipelines.texts import TOKENIZING, take_texts
+from facesnap.pipelines.call.result import Result
+from facesnap.pipelines.call.sampling import Job, sample
+from facesnap.pipelines.call.start import Opened, check_source, size_like
+from facesnap.pipelines.call.subjects import Subject, everyone
+from facesnap.pipelines.call.texts import TOKENIZING, take_texts
+from facesnap.pipelines.loading.assembly import load_parts, parts_around
+from facesnap.pipelines.loading.offload import Offload
+from facesnap.pipelines.passes.many import Portrait, paint
+from facesnap.pipelines.passes.second_pass import second_pass
+from facesnap.pipelines.passes.small_faces import SmallFaces
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
@@ -332,7 +332,7 @@ class FaceSnap(Acquaintances):
 
     def many(self, portraits: Sequence[Portrait], **settings: Any) -> list[Result]:
         """Portraits of several people at once, each in a picture of their own: see
-        :func:`facesnap.pipelines.many.paint`.
+        :func:`facesnap.pipelines.passes.many.paint`.
         """
         return paint(self, portraits, **settings)
 
@@ -349,7 +349,7 @@ class FaceSnap(Acquaintances):
             prompt: of the call.
             identity: of the person; of several people in one picture nothing is said, since words don't know whose
                 they are.
-            carry: out of :data:`~facesnap.pipelines.prompts.CARRIED`; none of them leaves every prompt as it is.
+            carry: out of :data:`~facesnap.pipelines.call.prompts.CARRIED`; none of them leaves every prompt as it is.
             long_prompts: whether more may be said than the text encoder takes at once.
 
         Raises:

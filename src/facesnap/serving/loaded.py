@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from facesnap.core.pose import Pose
+from facesnap.pipelines.call.prompts import CARRIED
+from facesnap.pipelines.call.result import Judgement, Report, Result, as_bytes
 from facesnap.pipelines.facade import FaceSnap
-from facesnap.pipelines.many import Portrait
-from facesnap.pipelines.prompts import CARRIED
-from facesnap.pipelines.result import Judgement, Report, Result, as_bytes
+from facesnap.pipelines.passes.many import Portrait
 from facesnap.serving.checker import SafetyFlags
 from facesnap.serving.config import ModelSource, ServeConfig
 from facesnap.serving.painter import Order, Painted, Watch

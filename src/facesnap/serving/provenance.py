@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import iTXt
 
 from facesnap import __version__
 from facesnap.core.images import png_bytes
-from facesnap.pipelines.result import metadata
+from facesnap.pipelines.call.result import metadata
 from facesnap.serving import watermark
 
 #: IPTC's term for pictures that a trained model made.

@@ -164,7 +164,7 @@ class JobStatus(BaseModel):
         error: one line, for what failed or was interrupted.
         seeds: one per picture.
         pictures: how many there are to fetch.
-        reports: likeness, see :class:`facesnap.pipelines.result.LikenessReport`; None before it is done.
+        reports: likeness, see :class:`facesnap.pipelines.call.result.LikenessReport`; None before it is done.
         expires: when it is deleted by itself; None for what isn't finished.
     """
 

@@ -15,7 +15,7 @@ from facesnap.evaluation.attributes import accuracies, agreement, asked_of
 from facesnap.evaluation.bench import stock_pipeline
 from facesnap.evaluation.metrics import derangement
 from facesnap.faces.attributes import AttributeJudge
-from facesnap.pipelines.prompts import fits
+from facesnap.pipelines.call.prompts import fits
 from facesnap.training.mini.data import Split
 
 #: Side of a picture on the sheet, in pixels, and how many prompts stand beside each other.

@@ -1,0 +1,1 @@
+"""FaceSnap around stock diffusers pipelines: one thin class per base and road."""

@@ -1,0 +1,1 @@
+"""What one call consists of: request, texts, conditions, sampling, settings, result."""

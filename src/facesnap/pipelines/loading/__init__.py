@@ -1,0 +1,1 @@
+"""From names to a pipeline: bases, adapters, other ControlNets, LoRAs, offloading."""

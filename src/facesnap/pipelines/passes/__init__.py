@@ -1,0 +1,1 @@
+"""What goes beyond one picture in one pass: batches of portraits, small faces made anew."""
