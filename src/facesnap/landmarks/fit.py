@@ -22,6 +22,7 @@ from facesnap.core.pose import MAX_ANGLE, Pose
 from facesnap.core.types import Camera, euler_angles
 from facesnap.core.weights import load_module, mini_folder
 from facesnap.landmarks.crop import MARGIN, apply, face_crop, inverted, landmark_box, transform_head, turned
+from facesnap.landmarks.layout import five_points
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
 from facesnap.landmarks.net import CROP_SIDE_CM, MAX_INVERSE_DISTANCE, Fit, LandmarkNet, landmarks2d
 
@@ -207,6 +208,11 @@ class FaceFitter:
             closer = [face_crop(face.landmarks2d, euler_angles(face.rotation)[2], self.size) for face in found]
             found = self._look(images, closer)
         return found
+
+    def refine(self, image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """A detector's second look: the face in a box (4,) as its own box (4,), five points (5, 2), and score."""
+        fitted = self.fit(image, box)
+        return fitted.box, five_points(fitted.landmarks2d), fitted.score
 
     @torch.inference_mode()
     def _look(self, images: Sequence[np.ndarray] | np.ndarray, matrices: Sequence[np.ndarray]) -> list[FittedFace]:

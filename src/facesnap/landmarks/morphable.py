@@ -17,6 +17,7 @@ import numpy as np
 from facesnap.core.arkit import NUM_EXPRESSIONS
 from facesnap.core.errors import AdapterError
 from facesnap.core.pose import Pose
+from facesnap.core.weights import arrays_12
 from facesnap.landmarks.layout import FROM_68, HEAD_ORIGIN, NUM_LANDMARKS, OUTER_EYE_CORNERS
 
 if TYPE_CHECKING:
@@ -155,6 +156,13 @@ def landmark_vertices(mean_vertices: np.ndarray, landmarks68: Sequence[int] | np
     for i, (a, b) in enumerate(FROM_68):
         vertices[i] = given[a] if a == b else _nearest(skin, (skin[given[a]] + skin[given[b]]) / 2, given)
     return vertices
+
+
+def basis_of(morphable: MorphableLandmarks) -> str:
+    """``name@hash`` of what shape coefficients refer to: the basis, not the network that finds them, so that a better
+    E_3d can read identities of an older one.
+    """
+    return f"morphable@{arrays_12([morphable.mean, morphable.identity])}"
 
 
 def _nearest(points: np.ndarray, target: np.ndarray, excluded: np.ndarray) -> int:

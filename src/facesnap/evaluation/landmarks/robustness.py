@@ -11,11 +11,11 @@ import numpy as np
 
 from facesnap.evaluation.landmarks.readings import OVERLAP, read_all
 from facesnap.evaluation.metrics import Interval, bootstrap_mean, wilson
+from facesnap.faces.augment import STEPS, photograph, texture
 from facesnap.faces.detect import FaceDetector, intersection_over_union
 from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.layout import nme
-from facesnap.training.augment import STEPS, photograph, texture
 from facesnap.training.mini.data import Split
 
 #: Composites: their (width, height), sides of the renders pasted in, and how many a picture has at most.

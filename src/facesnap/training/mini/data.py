@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from facesnap.core.errors import UsageError
-from facesnap.core.images import similarity_crop
 from facesnap.core.types import Camera, rotation_matrix
-from facesnap.faces.align import arcface_matrix
+from facesnap.faces.views import face_view
 from facesnap.landmarks.layout import five_points
-from facesnap.training.augment import photograph, texture
 from facesnap.world.datasets.reading import WorldData, read_shards
 
 
@@ -112,28 +110,14 @@ def aligned_crop(
     textured: float = 0.0,
     photographs: float = 1.0,
 ) -> np.ndarray:
-    """A face crop on ArcFace's template (see :mod:`facesnap.faces.align`) from exact points.
-
-    With ``rng`` it is what a detector and a camera would make of it: points jittered by ``jitter`` of the eyes'
-    distance, and a share ``photographs`` of crops augmented as such; a share ``textured`` has texture instead of black
-    where it leaves the render. Without, it is exact.
-    """
-    points = split.points5[row]
-    if rng is not None:
-        eyes = np.linalg.norm(points[0] - points[1])
-        points = points + rng.normal(0, jitter * eyes, points.shape) + rng.normal(0, jitter * eyes, (1, 2))
-    image, matrix = split.world.images[row], arcface_matrix(points, size, zoom)
-    if rng is None:
-        return similarity_crop(image, matrix, size)
-    if textured and rng.random() < textured:
-        crop = with_surroundings(image, matrix, size, rng)
-    else:
-        crop = similarity_crop(image, matrix, size)
-    return photograph(crop, rng) if rng.random() < photographs else crop
-
-
-def with_surroundings(image: np.ndarray, matrix: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A similarity crop, with random texture instead of black where it leaves the render."""
-    crop = similarity_crop(image, matrix, size)
-    inside = similarity_crop(np.full_like(image, 255), matrix, size)
-    return np.where(inside > 127, crop, texture(crop.shape, rng))
+    """A face crop on ArcFace's template from exact points, see :func:`facesnap.faces.views.face_view`."""
+    return face_view(
+        split.world.images[row],
+        split.points5[row],
+        rng,
+        size=size,
+        zoom=zoom,
+        jitter=jitter,
+        textured=textured,
+        photographs=photographs,
+    )
