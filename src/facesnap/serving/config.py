@@ -76,6 +76,28 @@ class ModelSource(_Strict):
     base_config: str | None = None
 
 
+class RaySettings(_Strict):
+    """A Ray cluster that paints instead of this process.
+
+    Attributes:
+        address: ``host:port`` of the cluster that this machine is a node of, or ``auto``; None starts one here.
+        replicas: processes that paint, each with the models of its own.
+        autoscaling: Ray Serve's own settings for as many as are needed, instead of ``replicas``: ``min_replicas``,
+            ``max_replicas``, ``upscale_delay_s`` ... A batch is one ongoing request.
+        num_cpus: that one of them needs; also the threads it computes with.
+        num_gpus: the same, a share of one if it is below 1; None is 1 in a cluster that has any, unless ``device`` is
+            ``cpu``.
+        lookers: processes that look at photos and draw maps, on the CPU, whatever is being painted.
+    """
+
+    address: str | None = None
+    replicas: int = Field(default=1, ge=1)
+    autoscaling: dict[str, Any] | None = None
+    num_cpus: float = Field(default=1.0, ge=0)
+    num_gpus: float | None = Field(default=None, ge=0)
+    lookers: int = Field(default=1, ge=1)
+
+
 class ServeConfig(_Strict):
     """All of a server's settings.
 
@@ -94,6 +116,7 @@ class ServeConfig(_Strict):
         watermark: whether pictures get the invisible mark.
         safety_checker: whether a base's own checker judges every picture; one that has none is then refused.
         ui: whether the studio is served beside the API.
+        ray: the cluster that paints; None is this process.
 
     Raises:
         UsageError: a host that others reach, and no token (when made by :meth:`of`, for any wrong value).
@@ -113,6 +136,7 @@ class ServeConfig(_Strict):
     watermark: bool = True
     safety_checker: bool = False
     ui: bool = True
+    ray: RaySettings | None = None
 
     @model_validator(mode="after")
     def _check(self) -> ServeConfig:
