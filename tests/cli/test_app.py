@@ -26,6 +26,7 @@ HELP_LIMIT = 0.5  # seconds
 COMMANDS = [
     *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["doctor"], ["demo"], ["evaluate"]),
     *(["world", "render"], ["world", "sheet"], ["world", "check"], ["world", "stats"], ["world", "fetch"]),
+    *(["data", "prepare"], ["data", "stats"], ["data", "check"]),
     *(["world", "recognise"], ["mini", "train"], ["serve"]),
 ]
 

@@ -9,10 +9,11 @@ from torch import nn
 
 from facesnap.evaluation.subjects import pose_of
 from facesnap.landmarks.predict import LandmarkPredictor
+from facesnap.training.jitter import jittered
 from facesnap.training.losses import NoiseSchedule
 from facesnap.training.mini.adapter import AdapterStage, _states
 from facesnap.training.mini.data import aligned_crop
-from facesnap.training.mini.pairs import Pairs, jittered
+from facesnap.training.mini.pairs import Pairs
 
 
 @pytest.fixture

@@ -17,7 +17,21 @@ import typer
 from typer.main import get_command
 
 from facesnap import __version__
-from facesnap.cli import compare, console, demo, doctor, enroll, evaluate, generate, landmarks, mini, world
+from facesnap.cli import (
+    compare,
+    console,
+    data,
+    demo,
+    doctor,
+    enroll,
+    evaluate,
+    generate,
+    landmarks,
+    mini,
+    serve,
+    train,
+    world,
+)
 from facesnap.core.errors import FaceSnapError, OutputError
 
 app = typer.Typer(
@@ -36,6 +50,9 @@ app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
+app.command("train")(train.train)
+app.add_typer(data.app, name="data")
 app.add_typer(world.app, name="world")
 app.add_typer(mini.app, name="mini")
 

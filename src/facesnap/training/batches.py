@@ -43,7 +43,7 @@ def batches(source: Drawing, seed: int, first: int, last: int, workers: int) -> 
     """
     ahead: dict[str, Any] = {}
     if workers:
-        ahead = {"worker_init_fn": _quieten, "multiprocessing_context": "fork", "prefetch_factor": 2}
+        ahead = {"worker_init_fn": quieten, "multiprocessing_context": "fork", "prefetch_factor": 2}
     steps = _Steps(source, seed)
     return iter(DataLoader(steps, batch_size=None, sampler=range(first, last), num_workers=workers, **ahead))
 
@@ -55,7 +55,7 @@ def sensible_workers(device: torch.device) -> int:
     return max(0, min(MOST_WORKERS, (os.cpu_count() or 1) - 2))
 
 
-def _quieten(_worker: int) -> None:
+def quieten(_worker: int) -> None:
     """A worker ends when it is told to, and leaves Ctrl-C to its parent; libraries' threads don't survive a fork."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

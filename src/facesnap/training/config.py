@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from facesnap.core.errors import UsageError
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Settings: no others, and none that change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class StageConfig(_Strict):
+class StageConfig(Strict):
     """What every stage has. ``steps`` ends the schedule (0: no such stage); ``--minutes`` cuts a run into pieces.
 
     ``muon``: train layers by :class:`facesnap.training.muon.Muon`; False: everything by AdamW.
@@ -33,7 +35,7 @@ class StageConfig(_Strict):
     log_every: int = 50
 
 
-class WorldConfig(_Strict):
+class WorldConfig(Strict):
     """People and pictures per split; sizes in pixels. Test people are rendered by the evaluation, never here."""
 
     size: int = 256
@@ -166,7 +168,7 @@ class LooksConfig(StageConfig):
 _CLIP_JUDGE: Final[dict[str, Any]] = {"patch_size": 16, "image_size": 128, "pixel_weight": 0.0, "faces": 0}
 
 
-class MiniConfig(_Strict):
+class MiniConfig(Strict):
     """Every stage of ``facesnap mini train``.
 
     ``world``: what mini learns to draw. ``encoder_world``: what its VAE, its encoders and the judges learn to read

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -74,10 +74,10 @@ class Report:
         return {name: value for name, value in asdict(self).items() if name != "stopped"}
 
 
-class _StopSignal:
+class StopSignal:
     """Turns SIGTERM and SIGINT into a request to stop at the next step, with everything saved."""
 
-    def __enter__(self) -> _StopSignal:
+    def __enter__(self) -> StopSignal:
         self.asked = False
         self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGTERM, signal.SIGINT)}
         return self
@@ -90,7 +90,20 @@ class _StopSignal:
             signal.signal(number, handler)
 
 
-def learning_rate(config: StageConfig, step: int) -> float:
+class Rates(Protocol):
+    """What decides the learning rate."""
+
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102
+    @property
+    def warmup(self) -> int: ...  # noqa: D102
+    @property
+    def decay_fraction(self) -> float: ...  # noqa: D102
+
+
+def learning_rate(config: Rates, step: int) -> float:
     """Warm-up, then constant, then linear to 2% over the last ``decay_fraction`` of the steps."""
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     left = (config.steps - step) / max(1.0, config.steps * config.decay_fraction)
@@ -129,7 +142,7 @@ def train(
     begun, first, log = time.monotonic(), state.step, _Log(folder / f"{name}.jsonl", config, say, name)
     before, saved, waited = state.seconds, begun, 0.0
     deadline = begun + 60.0 * minutes if minutes is not None else float("inf")
-    with _StopSignal() as stop:
+    with StopSignal() as stop:
         drawn = batches(stage, seed, state.step, config.steps, workers)
         while state.step < config.steps and time.monotonic() < deadline and not stop.asked:
             asked = time.perf_counter()

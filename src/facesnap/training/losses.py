@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+#: What a base may predict, by diffusers' names: the velocity, the noise, or the clean latents.
+PREDICTIONS: Final = ("v_prediction", "epsilon", "sample")
+
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """``alpha`` and ``sigma`` (T,) of ``z_t = alpha_t * z_0 + sigma_t * eps``."""
+    """``alpha`` and ``sigma`` (T,) of ``z_t = alpha_t * z_0 + sigma_t * eps``; what is predicted of it."""
 
     alpha: Tensor
     sigma: Tensor
+    prediction: str = "v_prediction"
 
     @classmethod
-    def zero_snr(cls, alphas_cumprod: Tensor) -> NoiseSchedule:
+    def of(cls, alphas_cumprod: Tensor, prediction: str) -> NoiseSchedule:
+        """From a scheduler's cumulative products, as they are."""
+        squared = alphas_cumprod.double()
+        return cls(squared.sqrt().float(), (1.0 - squared).sqrt().float(), prediction)
+
+    @classmethod
+    def zero_snr(cls, alphas_cumprod: Tensor, prediction: str = "v_prediction") -> NoiseSchedule:
         """From a scheduler's cumulative products, rescaled so that the last step is pure noise.
 
         Source: Lin et al. 2023, "Common Diffusion Noise Schedules and Sample Steps are Flawed", algorithm 1.
         """
         root = alphas_cumprod.double().sqrt()
         root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-        return cls(root.float(), (1.0 - root**2).clamp_min(0.0).sqrt().float())
+        return cls(root.float(), (1.0 - root**2).clamp_min(0.0).sqrt().float(), prediction)
 
     def __len__(self) -> int:
         return len(self.alpha)
@@ -47,27 +58,43 @@ class NoiseSchedule:
         alpha, sigma = self.at(timesteps, clean.ndim)
         return alpha * noise - sigma * clean
 
-    def clean_from(self, noisy: Tensor, velocity: Tensor, timesteps: Tensor) -> Tensor:
-        """The one-step estimate of z_0 from z_t and v."""
+    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the base should predict (B, ...)."""
+        if self.prediction == "v_prediction":
+            return self.velocity(clean, noise, timesteps)
+        return noise if self.prediction == "epsilon" else clean
+
+    def clean_from(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """The one-step estimate of z_0 from z_t and what the base predicts."""
+        if self.prediction == "sample":
+            return predicted
         alpha, sigma = self.at(timesteps, noisy.ndim)
-        return alpha * noisy - sigma * velocity
+        if self.prediction == "epsilon":
+            return (noisy - sigma * predicted) / alpha
+        return alpha * noisy - sigma * predicted
 
     def min_snr_weight(self, timesteps: Tensor, gamma: float) -> Tensor:
-        """Weight (B,) of the v loss: min(SNR, gamma) / (SNR + 1) (Hang et al. 2023), scaled to a mean of about 1.
+        """Weight (B,) of the loss, min(SNR, gamma) on z_0 (Hang et al. 2023), scaled to a mean of about 1.
 
-        ``gamma <= 0`` weighs all timesteps alike.
+        On v that is min(SNR, gamma) / (SNR + 1), on the noise min(SNR, gamma) / SNR. ``gamma <= 0`` weighs all
+        timesteps alike.
         """
         if gamma <= 0:
             return torch.ones_like(timesteps, dtype=torch.float32)
         snr = (self.alpha / self.sigma.clamp_min(1e-4)) ** 2
-        weight = snr.clamp_max(gamma) / (snr + 1.0)
+        if self.prediction == "v_prediction":
+            weight = snr.clamp_max(gamma) / (snr + 1.0)
+        elif self.prediction == "epsilon":
+            weight = (gamma / snr).clamp_max(1.0)
+        else:
+            weight = snr.clamp_max(gamma)
         return (weight / weight.mean())[timesteps.to(weight.device)].to(timesteps.device)
 
 
 def diffusion_loss(
     prediction: Tensor, target: Tensor, timesteps: Tensor, schedule: NoiseSchedule, gamma: float
 ) -> dict[str, Tensor]:
-    """L_diff on v, and beside it the unweighted loss of the noisiest quarter of timesteps.
+    """L_diff on what the base predicts, and beside it the unweighted loss of the noisiest quarter of timesteps.
 
     The mean hides whether control is learned; the noisiest quarter, where structure is decided, shows it.
     """

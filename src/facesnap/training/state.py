@@ -25,12 +25,12 @@ class Ema:
     The decay grows as ``(1 + step) / (10 + step)`` up to ``decay``, so that short runs aren't held back by their start.
     """
 
-    def __init__(self, modules: nn.ModuleDict, decay: float) -> None:
+    def __init__(self, modules: nn.Module, decay: float) -> None:
         self.decay = decay
         self.values = {k: v.detach().clone().float() for k, v in modules.state_dict().items() if v.is_floating_point()}
 
     @torch.no_grad()
-    def update(self, modules: nn.ModuleDict, step: int) -> None:
+    def update(self, modules: nn.Module, step: int) -> None:
         """Move towards the current weights; ``step`` counts from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current = {k: v for k, v in modules.state_dict().items() if k in self.values}
@@ -38,7 +38,7 @@ class Ema:
             list(self.values.values()), [current[k].detach().float() for k in self.values], 1.0 - decay
         )
 
-    def load_into(self, modules: nn.ModuleDict) -> None:
+    def load_into(self, modules: nn.Module) -> None:
         """Overwrite the modules' weights by the average."""
         modules.load_state_dict({**modules.state_dict(), **self.values})
 
@@ -47,7 +47,7 @@ class Ema:
 class TrainState:
     """A run at some step. ``seconds``: time trained so far, over all pieces."""
 
-    modules: nn.ModuleDict
+    modules: nn.Module
     optimizer: torch.optim.Optimizer
     ema: Ema
     step: int = 0

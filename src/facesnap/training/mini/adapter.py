@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from facesnap.core.weights import sha256_12
-from facesnap.faces.align import CROP_SIZE, arcface_matrix
+from facesnap.faces.align import arcface_matrix
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.encode import FaceEncoder
 from facesnap.landmarks.fit import FaceFitter
@@ -19,10 +19,11 @@ from facesnap.models.checkpoint import AdapterConfig as AdapterManifest
 from facesnap.models.checkpoint import save_adapter
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
+from facesnap.training.adapter.objective import FaceNets, Frozen, identity_rows, residuals, total_loss
 from facesnap.training.batches import Batch
 from facesnap.training.config import AdapterConfig
 from facesnap.training.loop import Stage
-from facesnap.training.losses import crop_by, diffusion_loss, draw_timesteps, identity_gate, identity_loss
+from facesnap.training.losses import draw_timesteps
 from facesnap.training.mini.base import down_block_types, freeze, load_vae, plain_attention, schedule
 from facesnap.training.mini.data import Split, draw_noise, draw_rows
 from facesnap.training.mini.pairs import Pairs
@@ -74,6 +75,8 @@ class AdapterStage(Stage):
             plain_attention(model)
         self.ffrnet.requires_grad_(True)
         self.modules = nn.ModuleDict({"ffrnet": self.ffrnet, "mixer": self.mixer})
+        self.nets = FaceNets(self.ffrnet, self.mixer)
+        self.frozen = Frozen(self.unet, self.vae, self.face, device)
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """Pairs of pictures of one person: features of one, all else of the other."""
@@ -102,46 +105,12 @@ class AdapterStage(Stage):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """L_total."""
-        config, timesteps, drop = self.config, batch["timesteps"], batch["drop"]
-        tokens = self.mixer(batch["f_id"], batch["f_clip"], drop=drop)
-        noisy = self.schedule.add_noise(batch["clean"], batch["noise"], timesteps)
-        with self.ffrnet.attend_to(tokens):
-            velocity = self.predict(noisy, timesteps, batch["maps"], batch["encoder_hidden_states"])
-        target = self.schedule.velocity(batch["clean"], batch["noise"], timesteps)
-        losses = diffusion_loss(velocity, target, timesteps, self.schedule, config.min_snr_gamma)
-        total = losses["diff"]
-        gate = identity_gate(timesteps, len(self.schedule), config.id_window) & ~drop
-        chosen = gate.nonzero()[:, 0][: config.id_batch]
-        if len(chosen) and config.lambda_id > 0:
-            estimate = self.schedule.clean_from(noisy, velocity.float(), timesteps)[chosen]
-            losses["id"] = self._identity(estimate, batch["matrices"][chosen], batch["truth"][chosen])
-            total = total + config.lambda_id * losses["id"]
-        return {"loss": total, **losses}
+        rows = identity_rows(batch["timesteps"], batch["drop"], len(self.schedule), self.config)
+        return total_loss(self.nets, self.frozen, self.schedule, self.config, batch, rows)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, maps: Tensor, states: Tensor) -> Tensor:
         """The velocity (B, C, h, w) of noisy latents, given landmark maps, text states and the tokens FFRNet holds."""
-        down, mid = self.ffrnet(noisy, timesteps, controlnet_cond=maps, return_dict=False)
-        velocity: Tensor = self.unet(
-            noisy, timesteps, states, down_block_additional_residuals=down, mid_block_additional_residual=mid
-        ).sample
-        return velocity
-
-    def _identity(self, clean: Tensor, matrices: Tensor, truth: Tensor) -> Tensor:
-        """L_id of decoded estimates, aligned by the target's exact points (no detector between the gradient and us).
-
-        E_f runs in single precision: L_id is the small difference of cosines near 1.
-        """
-        return identity_loss(self.embed(self.decoded(clean), matrices), truth)
-
-    def decoded(self, clean: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W) in [0, 1] of latents."""
-        images: Tensor = (self.vae.decode(clean).sample / 2 + 0.5).clamp(0, 1)
-        return images
-
-    def embed(self, images: Tensor, matrices: Tensor) -> Tensor:
-        """E_f's vectors (B, D) of pictures in [0, 1], cut out by picture-to-crop matrices (B, 2, 3)."""
-        with torch.autocast(self.device.type, enabled=False):
-            return self.face.embed(crop_by(images, matrices, CROP_SIZE))
+        return self.frozen.predict(noisy, timesteps, states, residuals(self.ffrnet, noisy, timesteps, maps))
 
     @torch.no_grad()
     def export(self, about: Mapping[str, str]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from facesnap.core.weights import save_module
 from facesnap.faces.attributes import AttributeNet, shrunk
-from facesnap.training.augment import photograph
+from facesnap.faces.augment import photograph
 from facesnap.training.batches import Batch
 from facesnap.training.config import AttributeConfig
 from facesnap.training.loop import Stage

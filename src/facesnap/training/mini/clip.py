@@ -28,7 +28,7 @@ from transformers import (
 from facesnap.core.images import similarity_crop
 from facesnap.core.weights import save_whole
 from facesnap.faces.appearance import CLIP_MEAN, CLIP_STD, ZOOM, save_preprocessor
-from facesnap.training.augment import photograph
+from facesnap.faces.augment import photograph
 from facesnap.training.batches import Batch
 from facesnap.training.config import ClipConfig
 from facesnap.training.loop import Stage

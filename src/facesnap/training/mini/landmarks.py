@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from facesnap.core.images import crop_matrix, similarity_crop
 from facesnap.core.types import Camera, rotation_matrix
 from facesnap.core.weights import save_module
+from facesnap.faces.augment import photograph, texture
+from facesnap.faces.views import with_surroundings
 from facesnap.landmarks.crop import MARGIN, apply, landmark_box, transform_head, turned
 from facesnap.landmarks.fit import FitTargets, fit_losses, total_loss
 from facesnap.landmarks.layout import nme
 from facesnap.landmarks.morphable import MorphableLandmarks
 from facesnap.landmarks.net import LandmarkNet, landmarks2d
-from facesnap.training.augment import photograph, texture
 from facesnap.training.batches import Batch
 from facesnap.training.config import LandmarkConfig
 from facesnap.training.loop import Stage
-from facesnap.training.mini.data import Split, draw_rows, to_tensor, with_surroundings
+from facesnap.training.mini.data import Split, draw_rows, to_tensor
 
 
 class LandmarkStage(Stage):

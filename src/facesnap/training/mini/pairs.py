@@ -20,8 +20,8 @@ from facesnap.faces.encode import FaceEncoder
 from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.fit import FaceFitter
-from facesnap.landmarks.layout import GROUPS
 from facesnap.landmarks.morphable import MorphableLandmarks
+from facesnap.training.jitter import jittered
 from facesnap.training.mini.base import TextStates, encode_captions, latents_of
 from facesnap.training.mini.cache import cached, digest
 from facesnap.training.mini.data import Split, aligned_crop, to_tensor
@@ -123,16 +123,6 @@ class Pairs:
             for each in points
         ]
         return to_tensor(maps)
-
-
-def jittered(points: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Landmarks (72, 2) with errors like E_3d's: each group shifted and scaled a little, single points less."""
-    points = points + rng.normal(0, 0.4 * amount, points.shape)
-    for group in GROUPS.values():
-        centre = points[group].mean(axis=0)
-        zoom = 1.0 + rng.normal(0, 0.03, 2)
-        points[group] = centre + (points[group] - centre) * zoom + rng.normal(0, amount, 2)
-    return points
 
 
 def _features(

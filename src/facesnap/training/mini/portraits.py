@@ -33,8 +33,8 @@ def portrait_figures(stage: AdapterStage, batch: Batch) -> dict[str, Tensor]:
     faster = torch.autocast(stage.device.type, torch.bfloat16, enabled=stage.config.bf16)
     with faster, stage.ffrnet.attend_to(tokens):
         clean = sample(lambda noisy, timesteps: stage.predict(noisy, timesteps, *rest), batch["noise"])
-        images = stage.decoded(clean).float()
-    drawn, references = stage.embed(images, batch["matrices"]).float(), batch["truth"].float()
+        images = stage.frozen.decoded(clean).float()
+    drawn, references = stage.frozen.embed(images, batch["matrices"]).float(), batch["truth"].float()
     cosine = F.normalize(drawn, dim=-1) @ F.normalize(references, dim=-1).T
     nearest = cosine.argmax(1) == torch.arange(len(cosine), device=cosine.device)
     asked = batch["points"].cpu().numpy()
