@@ -437,3 +437,16 @@ def test_the_server_does_not_say_what_it_is() -> None:
 def test_problems_of_unknown_routes_name_no_path(tmp_path: Path) -> None:
     text = f"can't read {tmp_path}/deep/file.bin: damaged, and/or 1/2 of https://a.example/b"
     assert problems.without_paths(text) == "can't read file.bin: damaged, and/or 1/2 of https://a.example/b"
+
+
+def test_the_studio_takes_no_more_than_it_may_hold(tmp_path: Path) -> None:
+    client = _client(data=str(tmp_path), limits={"studio_bytes": 1000})
+    held = tmp_path / "studio" / "abc"
+    held.mkdir(parents=True)
+    (held / "a.png").write_bytes(bytes(900))
+    assert client.post("/gradio_api/upload").status_code == 200
+    (held / "b.png").write_bytes(bytes(200))
+    answer = client.post("/gradio_api/upload")
+    assert answer.status_code == 507
+    assert "try again later" in answer.json()["detail"]
+    assert client.post("/v1/landmarks").status_code == 200

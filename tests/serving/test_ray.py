@@ -21,6 +21,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.pipelines.conftest import FixedDetector
+from tests.serving.apps import wait_until
 from tests.serving.scripted import finished, request
 
 from facesnap.cli import app, serve
@@ -151,6 +152,11 @@ def family(root: int) -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in found | {root}} - found:
         found |= more
     return {pid for pid in found if b"ray" in _read(Path(f"/proc/{pid}/cmdline"))}
+
+
+def painting(root: int) -> list[int]:
+    """The replicas that paint, below a process."""
+    return [pid for pid in family(root) if b":painters" in _read(Path(f"/proc/{pid}/cmdline"))]
 
 
 def _parent(stat: Path) -> int:
@@ -379,7 +385,7 @@ def test_the_command_starts_a_cluster_and_leaves_no_process(
 
 
 @pytest.mark.slow
-def test_the_same_app_behind_ray_s_own_proxy(tmp_path: Path, tiny_mini: Path, me: Enrolment) -> None:
+def test_behind_ray_s_own_proxy_with_replicas_as_needed(tmp_path: Path, tiny_mini: Path, me: Enrolment) -> None:
     port = free_port()
     (tmp_path / "facesnap.yaml").write_text(f"""
 http_options: {{host: 127.0.0.1, port: {port}}}
@@ -387,7 +393,9 @@ applications:
   - name: facesnap
     route_prefix: /
     import_path: facesnap.serving.ray_app:app
-    args: {{data: {tmp_path / "data"}, ui: false, device: cpu, ray: {{replicas: 1}}}}
+    args:
+      {{data: {tmp_path / "data"}, ui: false, device: cpu, limits: {{steps: 999}},
+        ray: {{autoscaling: {{max_replicas: 2, upscale_delay_s: 0, metrics_interval_s: 1, look_back_period_s: 2}}}}}}
 """)
     surroundings = {"FACESNAP_TOKEN": "not-a-guess", "RAY_USAGE_STATS_ENABLED": "0"}
     surroundings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}  # Ray's own would stay in the home
@@ -398,7 +406,14 @@ applications:
         assert len(children) > 5
         assert httpx.get(f"{url}/v1/models").status_code == 401
         shown = {"Authorization": "Bearer not-a-guess"}
-        assert painted_over_http(url, me, tmp_path, **shown)["state"] == "done"
+        status = painted_over_http(url, me, tmp_path, **shown)
+        assert status["state"] == "done"
+        assert len(painting(process.pid)) == 1
+        for steps in (997, 998, 999):
+            wanted = {**status["request"], "num_inference_steps": steps}
+            assert httpx.post(f"{url}/v1/generations", json=wanted, headers=shown).status_code == 202
+        wait_until(lambda: len(painting(process.pid)) == 2, 60)
+        children |= family(process.pid)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         assert "not-a-guess" not in out

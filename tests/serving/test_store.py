@@ -367,3 +367,11 @@ def test_threads_share_it(store: Store) -> None:
         thread.join(30)
     assert errors == []
     assert store.counts()["jobs"]["done"] == 40
+
+
+def test_a_folder_that_was_there_before_becomes_private(tmp_path: Path) -> None:
+    for folder in (tmp_path / "pre", tmp_path / "pre" / "identities"):
+        folder.mkdir(mode=0o755)
+    Store(tmp_path / "pre").close()
+    for name, mode in (("identities", 0o700), ("results", 0o700), ("service.db", 0o600)):
+        assert (tmp_path / "pre" / name).stat().st_mode & 0o777 == mode, name

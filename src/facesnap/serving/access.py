@@ -109,7 +109,15 @@ class Access:
         self._check_rates(scope, client)
         if exchange.declared_too_large():
             raise _refusal(413, exchange.too_large)
+        if scope["method"] == "POST" and scope["path"].startswith("/gradio_api/upload"):
+            self._check_room()
         scope.setdefault("state", {})["client"] = client
+
+    def _check_room(self) -> None:
+        """Refuse uploads to the studio where its files take all the room they may; they go when visits end."""
+        held = sum(file.stat().st_size for file in (self.config.data / "studio").glob("*/*") if file.is_file())
+        if held > self.config.limits.studio_bytes:
+            raise _refusal(507, "the studio holds as many files as it may: try again later")
 
     def _client_id(self, address: str) -> str:
         """Equal for requests of one address that show one token; it doesn't tell the address."""

@@ -40,6 +40,7 @@ class Limits(_Strict):
         batch: pictures painted at once.
         requests_per_minute: of one client.
         generations_per_minute: the same, of those that start a job.
+        studio_bytes: of all files that the studio holds at a time; where there are more, it takes no uploads.
     """
 
     upload_bytes: int = Field(default=12 * MEBI, ge=1)
@@ -56,6 +57,7 @@ class Limits(_Strict):
     batch: int = Field(default=4, ge=1)
     requests_per_minute: int = Field(default=120, ge=1)
     generations_per_minute: int = Field(default=60, ge=1)
+    studio_bytes: int = Field(default=512 * MEBI, ge=1)
 
 
 class Expiry(_Strict):

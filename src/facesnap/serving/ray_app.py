@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -156,7 +157,7 @@ def app(arguments: Mapping[str, Any]) -> Application:
         from facesnap.serving.service import Service
 
         here = serve.get_replica_context().app_name
-        painter = RayPainter(slots, lambda: _handles_of(here), lambda: None)
+        painter = RayPainter(slots, cache(lambda: _handles_of(here)), lambda: None)
         return create_app(Service(config, painter), config, names)
 
     lookers, painters = _deployments(config)
@@ -226,4 +227,6 @@ def _plain(config: ServeConfig) -> ServeConfig:
 
 
 def _handles_of(name: str) -> Handles:
-    return Handles(serve.get_deployment_handle(LOOKERS, name), serve.get_deployment_handle(PAINTERS, name))
+    lookers, painters = (serve.get_deployment_handle(each, name) for each in (LOOKERS, PAINTERS))
+    # Making the options connects the handle, so that the first batch is counted for autoscaling already.
+    return Handles(lookers, painters.options(stream=True))

@@ -48,7 +48,7 @@ Message = Begun | Step | Outcome
 
 @dataclass(frozen=True)
 class Handles:
-    """The two deployments of :class:`~facesnap.serving.ray_replica.Replica`: those that look, and those that paint."""
+    """The deployments of :class:`~facesnap.serving.ray_replica.Replica`: who looks, and who paints (in streams)."""
 
     lookers: DeploymentHandle[Any]
     painters: DeploymentHandle[Any]
@@ -158,7 +158,7 @@ class RayPainter:
 
     def _paint(self, orders: Sequence[Order], watch: Watch, begun: threading.Event) -> list[Painted]:
         ids = {order.id for order in orders}
-        stream = self._connect().painters.options(stream=True).paint.remote(list(orders))
+        stream = self._connect().painters.paint.remote(list(orders))
         inbox: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
         # Reading blocks for as long as a step takes, or until there is a replica; cancelling can't wait for that.
         threading.Thread(target=_read, args=(stream, inbox), name="ray-stream", daemon=True).start()

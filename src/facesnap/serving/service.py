@@ -253,7 +253,7 @@ class Service:
 
     def _read_identity(self, data: bytes) -> Identity:
         """An identity file's content. InputError that doesn't tell where on this machine it was read."""
-        path = self.config.data / f".{secrets.token_hex(8)}.identity.safetensors"
+        path = self.config.data / "identities" / f".{secrets.token_hex(8)}.identity.safetensors"  # swept at the start
         write_atomic(path, data)
         try:
             return Identity.load(path)

@@ -57,6 +57,9 @@ class Store:
         try:
             for each in (folder, self._identities, self._results):
                 each.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (folder / "service.db").touch(mode=0o600)
+            for path, mode in ((self._identities, 0o700), (self._results, 0o700), (folder / "service.db", 0o600)):
+                path.chmod(mode)  # the folder may have been there before, readable by others
         except OSError as error:
             raise OutputError(f"can't keep results in {folder}: {one_line(error)}") from error
         self._database = Database(folder / "service.db")

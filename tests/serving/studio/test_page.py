@@ -16,7 +16,7 @@ from tests.serving.scripted import Scripted, person
 from facesnap.serving.config import ServeConfig
 from facesnap.serving.service import Service
 from facesnap.serving.studio import build, mount, words
-from facesnap.serving.studio.visit import Visit, remove
+from facesnap.serving.studio.visit import Visit, hold, remove
 
 gradio = pytest.importorskip("gradio")
 
@@ -87,3 +87,14 @@ def test_a_closed_tab_cancels_its_job(service: Service, left: bool) -> None:
     making.leave(SimpleNamespace(session_hash="tab" if left else "other"))  # type: ignore[arg-type]
     assert cancelled == (["job"] if left else [])
     assert ("tab" in making.jobs) is not left
+
+
+def test_a_file_that_another_tab_holds_stays(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"x")
+    for _ in range(2):
+        hold([str(photo)])
+    remove([str(photo)])
+    assert photo.exists()
+    remove([str(photo)])
+    assert not photo.exists()

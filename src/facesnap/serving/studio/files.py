@@ -9,7 +9,7 @@ from pathlib import Path
 from facesnap.core.errors import ImageError
 from facesnap.core.images import png_bytes, write_atomic
 from facesnap.serving.config import Limits
-from facesnap.serving.studio.visit import Box
+from facesnap.serving.studio.visit import Box, hold
 from facesnap.serving.uploads import decode
 
 
@@ -36,6 +36,7 @@ def keep(data: bytes, name: str) -> str:
 
     path = Path(get_upload_folder()) / hash_bytes(data) / re.sub(r"[^\w.-]", "_", name)
     write_atomic(path, data)
+    hold([str(path.resolve())])
     return str(path.resolve())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -128,12 +128,13 @@ class Making:
         visit.announced = visit.identity
         return showing.line(words.IDLE if visit.identity else words.NO_PERSON)
 
-    def cancel(self, visit: Visit) -> Updates:
+    def cancel(self, visit: Visit) -> Iterator[Updates]:
         """Stop the job before its next step."""
-        if visit.job:
-            attempt(partial(self.service.cancel, visit.job))
-            return {self.stage.status: showing.line(words.CANCELLING, "busy")}
-        return {self.stage.status: gr.skip()}
+        if job := visit.job:
+            yield {
+                self.stage.status: showing.line(words.CANCELLING, "busy")
+            }  # first: the job's own end is the last word
+            attempt(partial(self.service.cancel, job))
 
     def leave(self, request: gr.Request) -> None:
         """The tab was closed: nobody waits for its job any more."""

@@ -17,7 +17,7 @@ from facesnap.serving.service import Service
 from facesnap.serving.studio import showing, words
 from facesnap.serving.studio.attempt import attempt, inform
 from facesnap.serving.studio.files import alone, keep, read
-from facesnap.serving.studio.visit import Visit
+from facesnap.serving.studio.visit import Visit, hold, remove
 from facesnap.serving.uploads import decode
 
 #: Photos, the face chosen on each, and the model: what an identity is made from.
@@ -121,6 +121,8 @@ class People:
         paths = tuple(path for path, _ in photos or [])
         if paths == visit.photos:
             return
+        hold(set(paths) - set(visit.photos))
+        remove(set(visit.photos) - set(paths))
         visit.photos = paths
         if paths:
             yield {self.card.note: showing.line(words.WHO_LOOKING, "busy")}
@@ -131,6 +133,7 @@ class People:
             if path not in visit.faces and not problem:
                 found, problem = attempt(lambda path=path: self.service.faces(read(path)))  # type: ignore[misc]
                 visit.faces[path] = found or []
+        visit.trouble = problem
         yield {**self._ask(visit), self.card.note: self._note(visit, problem)}
 
     def choose(self, number: int, visit: Visit, face: str | None) -> None:
@@ -150,7 +153,7 @@ class People:
             with self.enrolling:
                 if visit.made_from != wanted:
                     problem = self._enroll(visit, consent, wanted)
-        yield self._state(visit, problem)
+        yield self._state(visit, problem or ("" if visit.identity else visit.trouble))
 
     def _enroll(self, visit: Visit, consent: bool, wanted: Wanted) -> str:
         """Replace the identity; says what is wrong."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,10 @@ from facesnap.serving.requests import CameraRequest, GenerationRequest
 from facesnap.serving.service import Service
 
 Box = tuple[float, float, float, float]
+
+#: File -> how many visits hold it.
+_HELD: Counter[str] = Counter()
+_LOCK = threading.Lock()
 
 
 @dataclass
@@ -38,6 +44,7 @@ class Visit:
         chosen: file -> which of its faces is the person, from 0; the largest where nothing was chosen.
         identity: id of the person; empty as long as there is none.
         announced: the identity that the status line spoke of last.
+        trouble: what is wrong with the photos, as long as they stay.
         name: what to call them.
         made_from: photos, chosen faces and model of that identity; None if it came from a file.
         identity_file: for download.
@@ -54,6 +61,7 @@ class Visit:
     chosen: dict[str, int] = field(default_factory=dict)
     identity: str = ""
     announced: str = ""
+    trouble: str = ""
     name: str = ""
     made_from: tuple[object, ...] | None = None
     identity_file: str = ""
@@ -80,6 +88,7 @@ class Visit:
     def forget(self, service: Service) -> None:
         """Forget the person and delete their photos."""
         self.drop_identity(service)
+        self.trouble = ""
         remove(self.photos)
         self.photos, self.faces, self.chosen = (), {}, {}
 
@@ -93,8 +102,18 @@ class Visit:
         self.shots = []
 
 
+def hold(paths: Iterable[str]) -> None:
+    """Say that a visit needs files. Gradio names files by their content, so that two visits may share one."""
+    with _LOCK:
+        _HELD.update(paths)
+
+
 def remove(paths: Iterable[str]) -> None:
-    """Delete files; those that aren't there any more are no matter."""
-    for path in filter(None, paths):
-        with contextlib.suppress(OSError):
-            Path(path).unlink(missing_ok=True)
+    """Delete files that no other visit holds; those that aren't there any more are no matter."""
+    with _LOCK:
+        for path in filter(None, paths):
+            _HELD[path] -= 1
+            if _HELD[path] <= 0:
+                del _HELD[path]
+                with contextlib.suppress(OSError):
+                    Path(path).unlink(missing_ok=True)
