@@ -383,6 +383,17 @@ def test_there_is_an_end_to_the_number_of_streams(client: TestClient, monkeypatc
     _problem(client.get(f"/v1/generations/{job}/events"), 429, "too many event streams")
 
 
+def test_what_is_no_photo_waits_for_no_turn(tmp_path: Path) -> None:
+    config = apps.config_of(tmp_path, limits={"request_seconds": 0.5, "upload_bytes": 100_000})
+    with apps.served(config, Scripted()) as client:
+        client.app.state.desk.photo_calls.total_tokens = 0  # type: ignore[attr-defined]
+        for path, name in (("faces", "photo"), ("poses", "photo"), ("identities", "photos")):
+            for data, status in ((b"no photo at all", 415), (b"", 422), (bytes(150_000), 413)):
+                answer = client.post(f"/v1/{path}", files={name: ("a.jpg", data)}, data={"consent": "true"})
+                assert answer.status_code == status, (path, status, answer.text)
+        _problem(client.post("/v1/faces", files={"photo": apps.photo_bytes()}), 429, "too many photos")
+
+
 # --- the service ---
 
 

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import secrets
 import socket
 from collections.abc import Iterable
 from html import escape
@@ -63,6 +64,7 @@ class Access:
         self._names = {"localhost", _plain(config.host), *map(_plain, names)}
         if config.token is not None:
             self._names |= {_plain(socket.gethostname()), _plain(socket.getfqdn())}
+        self._key = (config.token or secrets.token_hex(16)).encode()
         self._cookie = None if config.token is None else _cookie_value(config.token)
         limits = config.limits
         self._requests = Rates(limits.requests_per_minute)
@@ -121,8 +123,7 @@ class Access:
 
     def _client_id(self, address: str) -> str:
         """Equal for requests of one address that show one token; it doesn't tell the address."""
-        key = (self.config.token or "").encode()
-        return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:16]
+        return hmac.new(self._key, address.encode(), hashlib.sha256).hexdigest()[:16]
 
     def _check_host(self, headers: Headers) -> None:
         """Refuse names that an attacker's DNS may have pointed at this machine."""

@@ -49,16 +49,26 @@ def decode(data: bytes, limits: PictureLimits) -> np.ndarray:
         UploadTypeError: another kind of file, whatever its name or declared type.
         ImageError: empty, damaged, cut short, animated, or no photograph's proportions.
     """
-    if not data:
-        raise ImageError("the photo is empty (0 bytes)")
     if len(data) > limits.upload_bytes:
         raise UploadTooLargeError(f"the photo has {len(data):,} bytes: at most {limits.upload_bytes:,} are taken")
-    kind = sniff(data)
-    if kind is None:
-        raise UploadTypeError("the file is not a JPEG, PNG or WebP picture, whatever its name says")
+    kind = kind_of(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large pictures and of odd EXIF blocks; we count ourselves
         return _decode(data, kind, limits.upload_pixels)
+
+
+def kind_of(data: bytes) -> str:
+    """Pillow's name of the kind of picture that these bytes, all or the first 12 of a file, begin.
+
+    Raises:
+        ImageError: there are none. UploadTypeError: they begin something else.
+    """
+    if not data:
+        raise ImageError("the photo is empty (0 bytes)")
+    kind = sniff(data)
+    if kind is None:
+        raise UploadTypeError("the file is not a JPEG, PNG or WebP picture, whatever its name says")
+    return kind
 
 
 def sniff(data: bytes) -> str | None:

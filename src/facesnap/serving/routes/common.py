@@ -20,7 +20,7 @@ from facesnap.serving.metrics import Metrics
 from facesnap.serving.problems import MEDIA_TYPE
 from facesnap.serving.requests import ID_PATTERN
 from facesnap.serving.service import Service
-from facesnap.serving.uploads import UploadTooLargeError
+from facesnap.serving.uploads import UploadTooLargeError, kind_of
 
 T = TypeVar("T")
 
@@ -68,12 +68,18 @@ class Desk:
     monitors: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MONITORS))
     streams: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(STREAMS))
 
-    async def with_photos(self, call: Callable[[], T]) -> T:
-        """Run something that reads photos in a thread, only a few at once.
+    async def with_photos(self, call: Callable[[], T], *photos: UploadFile) -> T:
+        """Run something that reads photos in a thread, only a few at once. What their sizes and first bytes tell to be
+        no photos is refused without waiting for a turn.
 
         Raises:
             BusyError: there was no turn within ``limits.request_seconds``.
+            UploadTooLargeError, UploadTypeError, ImageError: see :func:`facesnap.serving.uploads.decode`.
         """
+        for photo in photos:
+            _check_size(photo, self.config.limits)
+            kind_of(photo.file.read(12))
+            photo.file.seek(0)
         borrower = object()
         try:
             with anyio.fail_after(self.config.limits.request_seconds):
@@ -148,9 +154,13 @@ def read(file: UploadFile | None, limits: Limits) -> bytes:
     """
     if file is None:
         raise UsageError("a file is missing in the form")
+    _check_size(file, limits)
+    return file.file.read()
+
+
+def _check_size(file: UploadFile, limits: Limits) -> None:
     if (file.size or 0) > limits.upload_bytes:
         raise UploadTooLargeError(f"the file has {file.size:,} bytes: at most {limits.upload_bytes:,} are taken")
-    return file.file.read()
 
 
 _MEANINGS: Final = {

@@ -43,7 +43,7 @@ async def create_identity(
         shown = [read(photo, limits) for photo in photos]
         return desk.service.create_identity(shown, face=face, **about)  # type: ignore[arg-type]
 
-    made = await desk.with_photos(work)
+    made = await desk.with_photos(work, *photos)
     response.headers["Location"] = f"/v1/identities/{made.id}"
     return made
 

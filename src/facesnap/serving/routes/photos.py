@@ -43,7 +43,8 @@ class Landmarks(BaseModel):
 @router.post("/faces", responses=faults(415, 422))
 async def find_faces(desk: Loaded, photo: Photo) -> Faces:
     """Find the faces of a photo, to choose one by its place in the list."""
-    return Faces(faces=await desk.with_photos(lambda: desk.service.faces(read(photo, desk.config.limits))))
+    limits = desk.config.limits
+    return Faces(faces=await desk.with_photos(lambda: desk.service.faces(read(photo, limits)), photo))
 
 
 @router.post("/poses", responses=faults(415, 422), response_model_exclude_none=True)
@@ -53,14 +54,17 @@ async def read_pose(
     keep_framing: Annotated[bool, Form(description="also the face's size and place in the photo")] = False,
 ) -> PoseRequest:
     """Read pose and expression of a driving photo's largest face; the answer is a generation's `pose`."""
-    return await desk.with_photos(lambda: desk.service.pose_from(read(photo, desk.config.limits), keep_framing))
+    limits = desk.config.limits
+    return await desk.with_photos(lambda: desk.service.pose_from(read(photo, limits), keep_framing), photo)
 
 
 @router.post("/comparisons", responses=faults(415, 422))
 async def compare(desk: Loaded, first: Photo, second: Photo) -> Comparison:
     """Say how alike the largest faces of two photos are."""
     limits = desk.config.limits
-    found = await desk.with_photos(lambda: desk.service.compare(read(first, limits), read(second, limits)))
+    found = await desk.with_photos(
+        lambda: desk.service.compare(read(first, limits), read(second, limits)), first, second
+    )
     return Comparison.model_validate(found)
 
 
