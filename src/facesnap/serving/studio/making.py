@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -128,13 +128,14 @@ class Making:
         visit.announced = visit.identity
         return showing.line(words.IDLE if visit.identity else words.NO_PERSON)
 
-    def cancel(self, visit: Visit) -> Iterator[Updates]:
+    def cancelling(self, visit: Visit) -> Any:
+        """Say that the job will stop; before :meth:`cancel`, so that the job's own end is the last word."""
+        return showing.line(words.CANCELLING, "busy") if visit.job else gr.skip()
+
+    def cancel(self, visit: Visit) -> None:
         """Stop the job before its next step."""
-        if job := visit.job:
-            yield {
-                self.stage.status: showing.line(words.CANCELLING, "busy")
-            }  # first: the job's own end is the last word
-            attempt(partial(self.service.cancel, job))
+        if visit.job:
+            attempt(partial(self.service.cancel, visit.job))
 
     def leave(self, request: gr.Request) -> None:
         """The tab was closed: nobody waits for its job any more."""

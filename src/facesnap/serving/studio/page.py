@@ -166,7 +166,9 @@ def _connect_stage(
         made.outputs,
         **QUIET,
     )
-    made.cancel.click(making.cancel, visit, made.status, queue=False, **QUIET)
+    made.cancel.click(making.cancelling, visit, made.status, queue=False, **QUIET).then(
+        making.cancel, visit, None, queue=False, **QUIET
+    )
     made.gallery.select(making.select, visit, [made.details, made.actions, made.download], **QUIET)
 
 
