@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from facesnap.core.errors import EncoderMismatchError, InputError, UsageError
+from facesnap.core.errors import InputError, UsageError
 from facesnap.core.images import write_atomic
-from facesnap.core.weights import arrays_12
+from facesnap.core.weights import arrays_12, check_encoders
 
 FORMAT: Final = "facesnap.identity"
 FORMAT_VERSION: Final = 1
@@ -62,13 +62,7 @@ class Identity:
         Raises:
             EncoderMismatchError: a part was made with another encoder; names both.
         """
-        for part, wanted in encoders.items():
-            made_with = self.encoders.get(part, "no such encoder")
-            if made_with != wanted:
-                raise EncoderMismatchError(
-                    f"this identity's {part} encoder is {made_with}, but the model at hand uses {wanted}:"
-                    " enrol the photos again with this model"
-                )
+        check_encoders("this identity", self.encoders, encoders, "enrol the photos again with this model")
 
     @staticmethod
     def mean(identities: Sequence[Identity]) -> Identity:

@@ -1,4 +1,4 @@
-"""The machine: which device to compute on; where and when a figure was measured, in words."""
+"""The machine: which device to compute on, how many threads processes get; where and when a figure was measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,3 +70,22 @@ def _processor() -> str:
 def own_command() -> str:
     """What this process was called with, as one would type it."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+@contextmanager
+def single_threads(*names: str) -> Iterator[None]:
+    """Processes started meanwhile get one thread each: they are the parallelism.
+
+    Args:
+        names: environment variables by which libraries learn their number of threads.
+    """
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from facesnap.core.errors import AdapterError, OutputError, one_line
+from facesnap.core.errors import AdapterError, EncoderMismatchError, OutputError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,6 +132,20 @@ def sha256_12(path: str | Path) -> str:
     for file, stamp in zip(files, stamps, strict=True):
         total.update(f"{file.relative_to(path).as_posix()} {_file_hash(*stamp)}\n".encode())
     return total.hexdigest()[:12]
+
+
+def check_encoders(what: str, made_with: Mapping[str, str], wanted: Mapping[str, str], advice: str) -> None:
+    """Make sure that something was made with the encoders at hand (both part -> ``name@hash``).
+
+    Raises:
+        EncoderMismatchError: a part was made with another encoder; names both, and gives the ``advice``.
+    """
+    for part, at_hand in wanted.items():
+        own = made_with.get(part, "no such encoder")
+        if own != at_hand:
+            raise EncoderMismatchError(
+                f"{what}'s {part} encoder is {own}, but the model at hand uses {at_hand}: {advice}"
+            )
 
 
 def arrays_12(arrays: Sequence[np.ndarray]) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from facesnap.core.errors import FaceSnapError, OutputError, UsageError, one_line
 from facesnap.core.lazy import require
+from facesnap.core.machine import single_threads
 
 Job = TypeVar("Job", contravariant=True)
 Result = TypeVar("Result", covariant=True)
@@ -83,7 +84,7 @@ def _in_processes(task: Task[Job, Result], jobs: Iterable[Job], workers: int) ->
     if not first:
         return
     pool = ProcessPoolExecutor(len(first), get_context("spawn"), initializer=_start_worker, initargs=(task,))
-    with _single_threads(), pool:
+    with single_threads("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), pool:
         try:
             # One job per worker at a time: leaving the pool waits for the jobs that are in it, and can't cancel those
             # that it has handed to its queue.
@@ -134,21 +135,6 @@ def _do(job: Any) -> Any:
         raise _work
     assert _work is not None
     return _work(job)
-
-
-@contextmanager
-def _single_threads() -> Iterator[None]:
-    """Processes started meanwhile get one thread each: they are the parallelism."""
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 class _Actor:

@@ -23,8 +23,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from facesnap.core import weights
 from facesnap.core.arkit import NUM_EXPRESSIONS
-from facesnap.core.errors import EncoderMismatchError, InputError, UsageError, one_line
+from facesnap.core.errors import InputError, UsageError, one_line
 from facesnap.core.folders import check_readable
 from facesnap.core.types import Camera
 from facesnap.landmarks.layout import NUM_LANDMARKS
@@ -273,13 +274,7 @@ def check_encoders(info: DatasetInfo, encoders: Mapping[str, str]) -> None:
     Raises:
         EncoderMismatchError: a part was made with another encoder; names both.
     """
-    for part, wanted in encoders.items():
-        made_with = info.encoders.get(part, "no such encoder")
-        if made_with != wanted:
-            raise EncoderMismatchError(
-                f"this data set's {part} encoder is {made_with}, but the model at hand uses {wanted}:"
-                " prepare it again with this model"
-            )
+    weights.check_encoders("this data set", info.encoders, encoders, "prepare it again with this model")
 
 
 def shards(folder: str | Path, split: str) -> list[Path]:

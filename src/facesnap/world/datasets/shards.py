@@ -29,6 +29,7 @@ import numpy as np
 
 from facesnap.core.errors import OutputError, UsageError, one_line
 from facesnap.core.lazy import require
+from facesnap.core.machine import single_threads
 from facesnap.world.characters import check_preset
 from facesnap.world.datasets import splits
 from facesnap.world.datasets.splits import (
@@ -178,7 +179,7 @@ def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
     counter = context.Value("L", 0)
     workers = min(workers, max(1, len(jobs)))
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(counter,))
-    with _single_threads(), pool:
+    with single_threads("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), pool:
         try:
             # One job per worker at a time: leaving the pool waits for the jobs that are in it, and those it has
             # handed to its queue can't be cancelled, so with more of them Ctrl-C or a full disk would not stop it.
@@ -197,21 +198,6 @@ def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
 
 #: Pictures that all workers together have rendered; set in each of them.
 _counter: Any = None
-
-
-@contextmanager
-def _single_threads() -> Iterator[None]:
-    """Processes started meanwhile get one thread each for software GL and NumPy: they are the parallelism."""
-    before = {name: os.environ.get(name) for name in ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _start_worker(counter: Any) -> None:

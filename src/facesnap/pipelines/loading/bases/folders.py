@@ -63,8 +63,7 @@ def read_parts(folder: Path, name: object = None) -> dict[str, str]:
     if not (folder / INDEX).is_file():
         raise AdapterError(f"{name} is not a diffusers pipeline folder: {INDEX} is missing")
     index = read_json(folder / INDEX)
-    listed = {part: value[1] for part, value in index.items() if isinstance(value, list) and part != "_class_name"}
-    parts = {part: kind for part, kind in listed.items() if isinstance(kind, str)}
+    parts = {part: kind for part, (_, kind) in _listed(index).items()}
     if parts.get("unet") == "UNet2DConditionModel" and "text_encoder_2" in parts and "text_encoder" not in parts:
         raise AdapterError(f"{name} is an SDXL refiner, which only finishes pictures: give an SDXL base")
     if parts.get("unet") != "UNet2DConditionModel" or not parts.get("text_encoder", "").startswith("CLIPText"):
@@ -119,21 +118,22 @@ def load_parts_whole(folder: Path, dtype: torch.dtype, variant: str | None) -> d
     Raises:
         AdapterError: one is damaged, or of a library that isn't known.
     """
-    made = {}
-    for part, (library, kind) in _listed(folder).items():
+    made, names = {}, file_names(folder)
+    for part, (library, kind) in _listed(read_json(folder / INDEX)).items():
         if part in _NETWORKS:
             if library not in _LIBRARIES:
                 raise AdapterError(f"{folder} has a {part} of {library}, which FaceSnap doesn't load")
             found = getattr(import_module(library), kind)
-            own = variant if any(f".{variant}." in file.name for file in (folder / part).iterdir()) else None
+            own = variant if _weights_of(names, f"{part}/", variant) else None
             made[part] = load_whole(found, folder / part, f"the {part} at {folder}", dtype=dtype, variant=own)
     return made
 
 
-def _listed(folder: Path) -> dict[str, tuple[str, str]]:
-    """Part -> (library, class) of a pipeline folder; parts that it does without are left out."""
-    index = read_json(folder / INDEX)
-    pairs = {part: value for part, value in index.items() if isinstance(value, list) and len(value) == 2}
+def _listed(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Part -> (library, class) of a ``model_index.json``; parts that the pipeline does without are left out."""
+    pairs = {
+        p: value for p, value in index.items() if isinstance(value, list) and len(value) == 2 and p != "_class_name"
+    }
     return {part: (value[0], value[1]) for part, value in pairs.items() if all(isinstance(v, str) for v in value)}
 
 
