@@ -12,7 +12,7 @@ from facesnap.core.identity import Identity
 from facesnap.core.images import png_bytes
 from facesnap.core.pose import Pose
 from facesnap.serving.painter import Enrolment, Order, Painted, Watch
-from facesnap.serving.requests import GenerationRequest, JobState, ModelInfo
+from facesnap.serving.requests import GenerationRequest, JobState, LoadedModelInfo, ModelInfo
 
 SIDE = 64
 
@@ -48,8 +48,8 @@ class Scripted:
     def models(self) -> list[ModelInfo]:
         return [self.model("default")]
 
-    def model(self, name: str) -> ModelInfo:
-        return ModelInfo(
+    def model(self, name: str) -> LoadedModelInfo:
+        return LoadedModelInfo(
             name=name, base="tiny", adapter=None, width=SIDE, height=SIDE, multiple=8, default_steps=self.steps,
             default_guidance=3.0, has_pose=True, hashes={},
         )  # fmt: skip

@@ -444,10 +444,24 @@ def test_a_model_that_can_t_be_loaded_stops_the_server(tmp_path: Path) -> None:
         painter.may_load.set()
         apps.wait_until(lambda: server.should_exit)
         assert client.get("/v1/health").json()["status"] == "failed"
-        answer = client.get("/v1/models")
+        answer = client.get("/v1/models/default")
         _problem(answer, 500)
         assert "secret" not in answer.text
     assert app.state.desk.failure is painter.error
+
+
+def test_what_is_not_loaded_is_listed_and_loaded_when_it_is_asked_for(tmp_path: Path, tiny_mini: Path) -> None:
+    further = {"a/b": {"base": str(tiny_mini)}}
+    config = apps.config_of(tmp_path, base=str(tiny_mini), models=further)
+    with apps.served(config) as client:
+        first, second = client.get("/v1/models").json()
+        assert (first["name"], first["loaded"], first["width"]) == ("default", True, 32)
+        assert (second["name"], second["loaded"], second["base"]) == ("a/b", False, str(tiny_mini))
+        assert {value for name, value in second.items() if name not in ("name", "loaded", "base")} == {None}
+        told = client.get("/v1/models/a/b").json()
+        assert (told["loaded"], told["width"]) == (True, 32)
+        assert client.get("/v1/models").json() == [first, told]
+        _problem(client.get("/v1/models/third"), 422, "no model is named 'third'")
 
 
 @pytest.mark.parametrize("error", [OutputError("can't write /srv/x"), RuntimeError("in /srv/x"), KeyError("/srv/x")])

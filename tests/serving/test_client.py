@@ -80,7 +80,7 @@ def test_people_photos_and_jobs(client: Client, me: IdentityInfo, tmp_path: Path
 
 def test_the_service_itself(client: Client) -> None:
     assert client.health()["status"] == "ready"
-    assert [model.name for model in client.models()] == ["default"]
+    assert client.models() == [client.model()]
 
 
 def test_errors_are_those_of_local_calls(client: Client, me: IdentityInfo, tmp_path: Path) -> None:

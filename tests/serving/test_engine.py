@@ -302,6 +302,16 @@ def test_stopping_lets_the_running_job_finish_and_the_others_wait(start: Start) 
     assert engine.store.job(queued).state == JobState.queued
 
 
+def test_it_can_be_stopped_while_it_starts(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start(Scripted())
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (engine.stop(0), begin(thread)))
+    engine.start()
+    monkeypatch.undo()
+    engine.stop(5)
+    assert not any(thread.is_alive() for thread in engine._threads)
+
+
 def test_what_does_not_finish_in_time_is_interrupted_and_the_queue_goes_on_later(start: Start) -> None:
     gate = Gate()
     engine = start(Scripted(steps=50, before=gate))

@@ -198,9 +198,7 @@ def test_photos_are_looked_at(painter: LocalPainter, photo: np.ndarray) -> None:
 def test_models_are_loaded_once_and_named(config: ServeConfig, tiny_mini: Path) -> None:
     more = config.model_copy(update={"models": {"other": config.sources()["default"]}})
     painter = LocalPainter(more)
-    infos = painter.models()
-    assert [info.name for info in infos] == ["default", "other"]
-    info = infos[0]
+    info = painter.model("default")
     assert (info.width, info.height, info.multiple) == (32, 32, 4)
     assert (info.default_steps, info.default_guidance, info.has_pose) == (2, 3.0, True)
     found: list[object] = []
@@ -212,6 +210,19 @@ def test_models_are_loaded_once_and_named(config: ServeConfig, tiny_mini: Path) 
     assert len(set(map(id, found))) == 1
     with pytest.raises(UsageError, match="use one of default, other"):
         painter.model("third")
+
+
+def test_a_list_of_models_loads_none(config: ServeConfig) -> None:
+    more = config.model_copy(update={"models": {"other": config.sources()["default"]}})
+    painter = LocalPainter(more)
+    listed = painter.models()
+    assert [(info.name, info.loaded, info.base) for info in listed] == [
+        (name, False, config.base) for name in ("default", "other")
+    ]
+    assert {value for info in listed for value in (info.width, info.multiple, info.has_pose, info.hashes)} == {None}
+    loaded = painter.model("other")
+    assert loaded.loaded
+    assert painter.models() == [listed[0], loaded]
 
 
 def test_errors_of_a_request_are_facesnaps_own(painter: LocalPainter, me: Enrolment) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 from tests.pipelines.conftest import FixedDetector
 from tests.serving.apps import wait_until
-from tests.serving.scripted import finished, request
+from tests.serving.scripted import Scripted, finished, request
 
 from facesnap.cli import app, serve
 from facesnap.core import lazy
@@ -33,7 +34,8 @@ from facesnap.serving import ray_start
 from facesnap.serving.config import RaySettings, ServeConfig
 from facesnap.serving.local import LocalPainter
 from facesnap.serving.painter import Enrolment, Order, Painted, Painter
-from facesnap.serving.requests import JobState
+from facesnap.serving.ray_replica import Outcome
+from facesnap.serving.requests import JobState, LoadedModelInfo, ModelInfo
 from facesnap.serving.service import Service
 
 if find_spec("ray") is None:
@@ -447,6 +449,25 @@ def test_as_many_slots_as_replicas_there_may_be() -> None:
     assert most_painters(RaySettings(autoscaling={"min_replicas": 0, "max_replicas": 5})) == 5
     with pytest.raises(UsageError, match=r"^setting ray\.autoscaling\.max_replicas: "):
         most_painters(RaySettings(autoscaling={"max_replicas": "many"}))
+
+
+def test_a_model_is_loaded_once_any_replica_said_so() -> None:
+    from facesnap.serving.ray_painter import Handles, RayPainter
+
+    class Replicas:  # each call is another one's, which has loaded nothing but what this call asks for
+        def remote(self, what: str, *names: str) -> Any:
+            value = told(*names) if what == "model" else [told("default"), unknown]
+            return SimpleNamespace(result=lambda timeout_s: Outcome(value))
+
+    def told(name: str) -> LoadedModelInfo:
+        return Scripted().model(name)
+
+    unknown = ModelInfo(name="other", base="tiny", adapter=None, loaded=False)
+    handles = Handles(SimpleNamespace(look=Replicas()), None)  # type: ignore[arg-type]
+    painter = RayPainter(1, lambda: handles, lambda: None)
+    assert painter.models() == [told("default"), unknown]
+    painter.model("other")
+    assert painter.models() == [told("default"), told("other")]
 
 
 def test_behind_ray_s_proxy_a_token_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

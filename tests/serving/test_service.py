@@ -16,7 +16,7 @@ from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
 from facesnap.core.types import Camera
 from facesnap.serving.config import Limits, ServeConfig
-from facesnap.serving.requests import GenerationRequest, JobState, PoseRequest, PreviewRequest
+from facesnap.serving.requests import GenerationRequest, JobState, LoadedModelInfo, PoseRequest, PreviewRequest
 from facesnap.serving.service import Service
 
 
@@ -238,6 +238,26 @@ def test_a_checker_that_no_base_has_is_told_at_the_start(
     with pytest.raises(UsageError, match="no safety checker"):
         service.start()
     service.store.close()
+
+
+@pytest.mark.parametrize(("checked", "loaded"), [(False, ["default"]), (True, ["default", "second", "third"])])
+def test_further_models_are_loaded_at_the_start_where_a_checker_is_asked_for(
+    tmp_path: Path, checked: bool, loaded: list[str]
+) -> None:
+    asked: list[str] = []
+
+    class Noting(Scripted):
+        def model(self, name: str) -> LoadedModelInfo:
+            asked.append(name)
+            return super().model(name)
+
+    further = {name: {"base": "mini"} for name in ("second", "third")}
+    config = ServeConfig.of({"data": tmp_path, "device": "cpu", "safety_checker": checked, "models": further})
+    service = Service(config, Noting())
+    service.start()
+    assert asked == loaded
+    assert service.model("third").name == "third"
+    service.stop()
 
 
 @pytest.mark.mini

@@ -18,13 +18,15 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 
 from facesnap.core import errors
 from facesnap.core.errors import FaceSnapError, InputError, MissingError, UsageError
 from facesnap.core.pose import Pose
-from facesnap.serving.requests import IdentityInfo, JobState, JobStatus, ModelInfo, PoseRequest
+from facesnap.serving.config import DEFAULT_MODEL
+from facesnap.serving.requests import IdentityInfo, JobState, JobStatus, LoadedModelInfo, ModelInfo, PoseRequest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -213,8 +215,13 @@ class Client:
     # --- the service ---
 
     def models(self) -> list[ModelInfo]:
-        """The models that can be named, the default one first."""
-        return [ModelInfo.model_validate(each) for each in self._json("GET", "/v1/models")]
+        """The models that can be named, the default one first; what isn't loaded yet tells little of itself."""
+        told = self._json("GET", "/v1/models")
+        return [(LoadedModelInfo if each["loaded"] else ModelInfo).model_validate(each) for each in told]
+
+    def model(self, name: str = DEFAULT_MODEL) -> LoadedModelInfo:
+        """All about one of them, which the service loads if it isn't loaded yet (give ``timeout`` minutes then)."""
+        return LoadedModelInfo.model_validate(self._json("GET", f"/v1/models/{quote(name)}"))
 
     def health(self) -> dict[str, Any]:
         """``status`` (loading, ready, failed, stopping), ``version``, ``uptime``, ``queue``, ``running``."""

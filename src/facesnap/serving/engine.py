@@ -67,9 +67,10 @@ class Engine:
     def start(self) -> None:
         """Begin, with what the last run left first."""
         loops = [self._dispatch] * self.painter.slots + [self._keep_house]
-        self._threads = [threading.Thread(target=loop, name=f"engine-{i}", daemon=True) for i, loop in enumerate(loops)]
-        for thread in self._threads:
+        for number, loop in enumerate(loops):
+            thread = threading.Thread(target=loop, name=f"engine-{number}", daemon=True)
             thread.start()
+            self._threads.append(thread)  # not before: who stops us meanwhile can't join a thread that hasn't begun
 
     def stop(self, grace: float) -> None:
         """Take nothing more, give what runs ``grace`` seconds, then interrupt it. What waits stays queued."""

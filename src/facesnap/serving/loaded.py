@@ -17,7 +17,7 @@ from facesnap.serving.config import ModelSource, ServeConfig
 from facesnap.serving.painter import Order, Painted, Watch
 from facesnap.serving.previews import Forming, LatentColours
 from facesnap.serving.provenance import finished_png
-from facesnap.serving.requests import GenerationRequest, ModelInfo
+from facesnap.serving.requests import GenerationRequest, LoadedModelInfo
 
 #: What a job's client is told of a flagged picture.
 FLAGGED = "the safety checker flagged a picture of this job: change the prompt, or try another seed"
@@ -56,10 +56,10 @@ class LoadedModel:
         self._painting = threading.Lock()
 
     @cached_property
-    def info(self) -> ModelInfo:
+    def info(self) -> LoadedModelInfo:
         """What clients are told of it."""
         width, height = self.snap.size()
-        return ModelInfo(
+        return LoadedModelInfo(
             name=self.name,
             base=self.source.base,
             adapter=self.source.adapter,

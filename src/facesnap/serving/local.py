@@ -13,9 +13,9 @@ import numpy as np
 from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
-from facesnap.serving.config import DEFAULT_MODEL, ServeConfig
+from facesnap.serving.config import DEFAULT_MODEL, ModelSource, ServeConfig
 from facesnap.serving.painter import Enrolment, Order, Painted, Watch
-from facesnap.serving.requests import ModelInfo
+from facesnap.serving.requests import LoadedModelInfo, ModelInfo
 
 if TYPE_CHECKING:
     from facesnap.serving.loaded import LoadedModel
@@ -40,9 +40,12 @@ class LocalPainter:
 
     def models(self) -> list[ModelInfo]:
         """See :class:`Painter`."""
-        return [self.model(name) for name in self._sources]
+        return [
+            self._models[name].info if name in self._models else not_loaded(name, source)
+            for name, source in self._sources.items()
+        ]
 
-    def model(self, name: str) -> ModelInfo:
+    def model(self, name: str) -> LoadedModelInfo:
         """See :class:`Painter`."""
         return self.loaded(name).info
 
@@ -127,6 +130,11 @@ class LocalPainter:
 
                 self._models[name] = LoadedModel(name, self._sources[name], self.config)
             return self._models[name]
+
+
+def not_loaded(name: str, source: ModelSource) -> ModelInfo:
+    """What is known of a model that nobody asked for yet."""
+    return ModelInfo(name=name, base=source.base, adapter=source.adapter, loaded=False)
 
 
 def out_of_memory(error: BaseException) -> bool:

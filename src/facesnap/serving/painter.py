@@ -10,7 +10,7 @@ import numpy as np
 
 from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
-from facesnap.serving.requests import GenerationRequest, ModelInfo
+from facesnap.serving.requests import GenerationRequest, LoadedModelInfo, ModelInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +89,9 @@ class Painter(Protocol):
         """How many batches it paints at once."""
 
     def models(self) -> list[ModelInfo]:
-        """Every model, the default one first. Loads what isn't loaded yet."""
+        """Every model, the default one first, as far as it is known: nothing is loaded for it."""
 
-    def model(self, name: str) -> ModelInfo:
+    def model(self, name: str) -> LoadedModelInfo:
         """One of them; loads it if it isn't loaded yet."""
 
     def enroll(self, photos: Sequence[np.ndarray], face: int | None, model: str) -> Enrolment:

@@ -19,7 +19,7 @@ from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
 from facesnap.serving.painter import Enrolment, Order, Painted, Watch
 from facesnap.serving.ray_replica import Begun, Outcome, Step
-from facesnap.serving.requests import ModelInfo
+from facesnap.serving.requests import LoadedModelInfo, ModelInfo
 
 #: Seconds that looking may take, and loading a model.
 LOOKING: Final = 60.0
@@ -65,7 +65,7 @@ class RayPainter:
 
     def __init__(self, slots: int, connect: Callable[[], Handles], disconnect: Callable[[], None]) -> None:
         self._slots, self._connect, self._disconnect = slots, connect, disconnect
-        self._known: dict[str, ModelInfo] = {}
+        self._known: dict[str, LoadedModelInfo] = {}
 
     @property
     def slots(self) -> int:
@@ -74,11 +74,12 @@ class RayPainter:
 
     def models(self) -> list[ModelInfo]:
         """See :class:`Painter`."""
-        found: list[ModelInfo] = self._look("models", seconds=LOADING)
-        self._known.update({each.name: each for each in found})
-        return found
+        found: list[ModelInfo] = self._look("models")
+        self._known.update({each.name: each for each in found if isinstance(each, LoadedModelInfo)})
+        # Each replica loads what it is asked for: what another one said counts, too.
+        return [self._known.get(each.name, each) for each in found]
 
-    def model(self, name: str) -> ModelInfo:
+    def model(self, name: str) -> LoadedModelInfo:
         """See :class:`Painter`."""
         if name not in self._known:
             self._known[name] = self._look("model", name, seconds=LOADING)

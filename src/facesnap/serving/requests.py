@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -198,9 +198,10 @@ class IdentityInfo(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """A model that pictures can be made with.
+    """A model that pictures can be made with. What only loading it tells is None until it is loaded.
 
     Attributes:
+        loaded: whether it is in memory; if not, the first who names it waits for it.
         width: of its pictures in pixels, where a request doesn't say.
         height: the same.
         multiple: width and height are multiples of this, from 8 times it on.
@@ -211,6 +212,20 @@ class ModelInfo(BaseModel):
     name: str
     base: str
     adapter: str | None
+    loaded: bool
+    width: int | None = None
+    height: int | None = None
+    multiple: int | None = None
+    default_steps: int | None = None
+    default_guidance: float | None = None
+    has_pose: bool | None = None
+    hashes: dict[str, str] | None = None
+
+
+class LoadedModelInfo(ModelInfo):
+    """The same of a model that is loaded: nothing is None."""
+
+    loaded: Literal[True] = True
     width: int
     height: int
     multiple: int

@@ -23,6 +23,7 @@ from facesnap.serving.requests import (
     GenerationRequest,
     IdentityInfo,
     JobStatus,
+    LoadedModelInfo,
     ModelInfo,
     PoseRequest,
     PreviewRequest,
@@ -78,9 +79,10 @@ class Service:
         Raises:
             AdapterError: a model is missing or damaged. UsageError: a safety checker is asked for and there is none.
         """
-        if self.config.safety_checker:  # every base must have one, and this is when to say so
-            self.painter.models()
         self.painter.model(DEFAULT_MODEL)
+        if self.config.safety_checker:  # every base must have one, and this is when to say so
+            for name in self.config.models:
+                self.painter.model(name)
         self.engine.start()
 
     def stop(self, grace: float = 10.0) -> None:
@@ -228,8 +230,12 @@ class Service:
         return self.engine.wait(job_id, seq, timeout)
 
     def models(self) -> list[ModelInfo]:
-        """Every model, the default one first."""
+        """Every model, the default one first; of one that isn't loaded, only what the settings say."""
         return self.painter.models()
+
+    def model(self, name: str) -> LoadedModelInfo:
+        """All about one of them, which is loaded if it isn't yet. UsageError for a name that isn't known."""
+        return self.painter.model(name)
 
     def health(self) -> dict[str, Any]:
         """``status`` (``ok`` or ``stopping``), ``version``, ``uptime`` in seconds, ``queue`` and ``running`` (jobs),
@@ -271,7 +277,7 @@ def _label(name: str) -> str:
     return label
 
 
-def _check_multiple(size: tuple[int, int], info: ModelInfo) -> None:
+def _check_multiple(size: tuple[int, int], info: LoadedModelInfo) -> None:
     """UsageError for a size that the model can't paint."""
     step = info.multiple
     if any(side < 8 * step or side % step for side in size):

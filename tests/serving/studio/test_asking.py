@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 
 from facesnap.serving.config import Limits
-from facesnap.serving.requests import MAX_SEED, ModelInfo
+from facesnap.serving.requests import MAX_SEED, LoadedModelInfo
 from facesnap.serving.studio.asking import DICE_SEED, Wish, sizes
 from facesnap.serving.studio.posing import side_lengths
 
 pytest.importorskip("gradio")
 
 
-def model(width: int, height: int, multiple: int) -> ModelInfo:
-    return ModelInfo(
+def model(width: int, height: int, multiple: int) -> LoadedModelInfo:
+    return LoadedModelInfo(
         name="default", base="tiny", adapter=None, width=width, height=height, multiple=multiple, default_steps=4,
         default_guidance=3.0, has_pose=True, hashes={},
     )  # fmt: skip

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from facesnap.serving import metrics
-from facesnap.serving.requests import ModelInfo
+from facesnap.serving.config import DEFAULT_MODEL
+from facesnap.serving.requests import LoadedModelInfo, ModelInfo
 from facesnap.serving.routes.common import Here, Loaded, Phase, faults
 
 router = APIRouter(tags=["service"])
@@ -17,6 +18,9 @@ router = APIRouter(tags=["service"])
 _TEXT: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
+
+
+ModelName = Annotated[str, Path(min_length=1, max_length=80, description="of a model", examples=[DEFAULT_MODEL])]
 
 
 class Health(BaseModel):
@@ -41,8 +45,14 @@ async def get_health(desk: Here) -> Health:
 
 @router.get("/v1/models", responses=faults())
 def list_models(desk: Loaded) -> list[ModelInfo]:
-    """List the models that can be named, the default one first."""
+    """List the models that can be named, the default one first. What isn't loaded yet tells little of itself."""
     return desk.service.models()
+
+
+@router.get("/v1/models/{name:path}", responses=faults(422))
+def get_model(desk: Loaded, name: ModelName) -> LoadedModelInfo:
+    """Tell all about a model. One that isn't loaded yet is loaded now, which may take minutes."""
+    return desk.service.model(name)
 
 
 @router.get("/v1/metrics", response_class=Response, responses={**faults(), **_TEXT})

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from facesnap.serving.config import Limits, ModelSource, ServeConfig
-from facesnap.serving.requests import MAX_SEED, ModelInfo
+from facesnap.serving.requests import MAX_SEED, LoadedModelInfo, ModelInfo
 from facesnap.serving.studio import showing, styles, words
 from facesnap.serving.studio.visit import Visit
 
@@ -153,7 +153,7 @@ def described(name: str, source: ModelSource) -> str:
     return f"{name}: {source.base}" + (f", adapter {source.adapter}" if source.adapter else "")
 
 
-def sizes(model: ModelInfo, limits: Limits) -> list[tuple[str, str]]:
+def sizes(model: LoadedModelInfo, limits: Limits) -> list[tuple[str, str]]:
     """(label, value) of what a model can make well, within the limits: its own size, and near it tall, wide, larger.
 
     The value of its own size is empty, as it is before the model is loaded.
@@ -178,7 +178,9 @@ def sizes(model: ModelInfo, limits: Limits) -> list[tuple[str, str]]:
 
 
 def suited(model: ModelInfo, limits: Limits) -> list[Any]:
-    """Size, steps and prompt strength that suit a model."""
+    """Size, steps and prompt strength that suit a model; of one that isn't loaded nobody knows them."""
+    if not isinstance(model, LoadedModelInfo):
+        return [gr.skip(), gr.skip(), gr.skip()]
     return [
         gr.Dropdown(sizes(model, limits), value=""),
         min(model.default_steps, limits.steps),
