@@ -24,7 +24,7 @@ from facesnap.core.errors import FaceSnapError, InputError, OutputError, UsageEr
 HELP_LIMIT = 0.5  # seconds
 
 COMMANDS = [
-    *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["doctor"], ["demo"], ["evaluate"]),
+    *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["inspect"], ["doctor"], ["demo"], ["evaluate"]),
     *(["world", "render"], ["world", "sheet"], ["world", "check"], ["world", "stats"], ["world", "fetch"]),
     *(["data", "prepare"], ["data", "stats"], ["data", "check"]),
     *(["world", "recognise"], ["mini", "train"], ["serve"]),

@@ -26,6 +26,7 @@ from facesnap.cli import (
     enroll,
     evaluate,
     generate,
+    inspect,
     landmarks,
     mini,
     serve,
@@ -47,6 +48,7 @@ app.command("generate")(generate.generate)
 app.command("enroll")(enroll.enroll)
 app.command("landmarks")(landmarks.landmarks)
 app.command("compare")(compare.compare)
+app.command("inspect")(inspect.inspect)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("evaluate")(evaluate.evaluate)

@@ -16,7 +16,6 @@ from PIL.PngImagePlugin import iTXt
 
 from facesnap import __version__
 from facesnap.core.images import png_bytes
-from facesnap.pipelines.call.result import metadata
 from facesnap.serving import watermark
 
 #: IPTC's term for pictures that a trained model made.
@@ -46,6 +45,8 @@ def finished_png(
         consent: whether the person's consent was declared.
         marked: whether it gets the watermark.
     """
+    from facesnap.pipelines.call.result import metadata  # it brings torch, which reading pictures doesn't need
+
     payload = mark_of(job_id)
     told = {
         **settings,

@@ -35,7 +35,7 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 #: Agreement of the votes, see :func:`_agreement`, from which a mark is believed (beside its checksum): unmarked
 #: pictures have 0 +- 1; a marked one of 64 pixels has 18 after JPEG 75, one of 128 pixels 100.
-_BELIEVED: Final = 6.0
+BELIEVED: Final = 6.0
 
 
 def embed(image: np.ndarray, payload: bytes) -> np.ndarray:
@@ -69,15 +69,21 @@ def embed(image: np.ndarray, payload: bytes) -> np.ndarray:
 
 def read(image: np.ndarray) -> bytes | None:
     """The payload of a marked picture (H, W, 3) uint8; None for one without a mark, or whose mark is lost."""
+    return detect(image)[0]
+
+
+def detect(image: np.ndarray) -> tuple[bytes | None, float]:
+    """The same, and how far the votes agree beyond chance, in standard deviations; 0 for a picture too small to say."""
     blocks = _blocks(image @ _LUMA)
     places = blocks.shape[0] * blocks.shape[1] * len(_PLACES)
     if places < _BITS:
-        return None
+        return None, 0.0
     sums = _votes(blocks)
+    agreement = _agreement(sums, places / _BITS)
     data = np.packbits(sums < 0).tobytes()
     payload = data[:PAYLOAD]
-    whole = data[PAYLOAD:] == _checksum(payload) and _agreement(sums, places / _BITS) >= _BELIEVED
-    return payload if whole else None
+    whole = data[PAYLOAD:] == _checksum(payload) and agreement >= BELIEVED
+    return payload if whole else None, agreement
 
 
 def _agreement(sums: np.ndarray, votes: float) -> float:
