@@ -450,13 +450,14 @@ def test_a_model_that_can_t_be_loaded_stops_the_server(tmp_path: Path) -> None:
     assert app.state.desk.failure is painter.error
 
 
-def test_what_is_not_loaded_is_listed_and_loaded_when_it_is_asked_for(tmp_path: Path, tiny_mini: Path) -> None:
-    further = {"a/b": {"base": str(tiny_mini)}}
-    config = apps.config_of(tmp_path, base=str(tiny_mini), models=further)
-    with apps.served(config) as client:
+def test_what_is_not_loaded_is_listed_and_loaded_when_it_is_asked_for(
+    tmp_path: Path, tiny_mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps.use_tiny(tiny_mini, monkeypatch)
+    with apps.served(apps.config_of(tmp_path, models={"a/b": {"base": "mini"}})) as client:
         first, second = client.get("/v1/models").json()
         assert (first["name"], first["loaded"], first["width"]) == ("default", True, 32)
-        assert (second["name"], second["loaded"], second["base"]) == ("a/b", False, str(tiny_mini))
+        assert (second["name"], second["loaded"], second["base"]) == ("a/b", False, "mini")
         assert {value for name, value in second.items() if name not in ("name", "loaded", "base")} == {None}
         told = client.get("/v1/models/a/b").json()
         assert (told["loaded"], told["width"]) == (True, 32)
@@ -536,6 +537,33 @@ def test_the_api_beside_the_studio_answers_for_itself(studio: TestClient) -> Non
     assert studio.get("/openapi.json", headers=bearer).json()["info"]["title"] == "FaceSnap"
 
 
+BROWSERS = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/docs/nothing", "/v2/models", "/nothing.php", "/static/nothing.js"])
+def test_where_nothing_is_programs_get_a_problem_and_people_a_page(
+    studio: TestClient, client: TestClient, path: str
+) -> None:
+    bearer = {"Authorization": f"Bearer {apps.TOKEN}"}
+    for service in (studio, client):  # with the studio, and without
+        _problem(service.get(path, headers=bearer), 404, "/docs says what there is" if "static" not in path else "")
+        page = service.get(path, headers={**bearer, **BROWSERS})
+        assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "There is nothing here" in page.text
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "{" not in studio.get("/v1/nothing", headers=bearer).json()["detail"]
+    _problem(studio.get("/v1/nothing", headers={**bearer, **BROWSERS}), 404)  # the API is for programs
+
+
+def test_gradio_answers_for_its_own_paths(studio: TestClient) -> None:
+    bearer = {"Authorization": f"Bearer {apps.TOKEN}"}
+    missing = studio.get("/gradio_api/nothing", headers={**bearer, **BROWSERS})
+    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/json")
+    for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/robots.txt"):
+        assert studio.get(path, headers={**bearer, **BROWSERS}).status_code == 200, path
+    _problem(studio.put("/nothing", headers=bearer), 404)
+
+
 def test_the_reference_is_whole_and_loads_nothing(client: TestClient) -> None:
     page = client.get("/docs")
     schema = client.get("/openapi.json").json()
@@ -553,7 +581,7 @@ def test_the_reference_is_whole_and_loads_nothing(client: TestClient) -> None:
 def test_every_operation_says_what_it_is_and_how_it_fails(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     operations = [each for path in schema["paths"].values() for each in path.values()]
-    assert len(operations) == 17
+    assert len(operations) == 18
     for operation in operations:
         assert operation["description"]
         faults = [about for status, about in operation["responses"].items() if status.startswith("4")]

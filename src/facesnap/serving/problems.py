@@ -13,8 +13,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
@@ -50,6 +51,7 @@ STATUS: Final[tuple[tuple[type[FaceSnapError], int], ...]] = (
 RETRY_AFTER: Final = 5
 
 _INTERNAL: Final = "something went wrong inside the service; its log says what"
+_NOTHING: Final = "there is nothing here: /docs says what there is"
 _SHOWN_FAULTS: Final = 5
 _PATH: Final = re.compile(r"(?<![\w/.:<])(?:/[^\s/:;,'\"]+)+/([^\s/:;,'\"]*)")
 
@@ -83,7 +85,9 @@ def of_error(error: Exception) -> JSONResponse:
     if isinstance(error, RequestValidationError):
         return answer(422, faults_in_words(error.errors()), URN + "UsageError")
     if isinstance(error, HTTPException):
-        return answer(error.status_code, " ".join(str(error.detail).split()), headers=error.headers)
+        unsaid = error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase
+        detail = _NOTHING if unsaid else " ".join(str(error.detail).split())
+        return answer(error.status_code, detail, headers=error.headers)
     status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
     if status == 500:
         log.error("internal error: %s", one_line(error), exc_info=error)
@@ -98,14 +102,30 @@ def without_paths(text: str) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of an app be answered as a problem."""
+    """Let every error of an app be answered as a problem; to a browser that looks for a page, as one."""
     for kind in (FaceSnapError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle)
 
 
-async def _handle(request: Request, error: Exception) -> JSONResponse:
-    del request
+async def _handle(request: Request, error: Exception) -> Response:
+    missing = isinstance(error, HTTPException) and error.status_code == 404
+    if missing and not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(_NO_PAGE, 404)
     return of_error(error)
+
+
+def install_beside(app: FastAPI, own: str) -> None:
+    """Let an app of somebody else's, mounted at ``/``, answer in our words what isn't there. Paths that begin with
+    ``own`` are its own affair: its pages may read what it says there.
+    """
+
+    async def handle(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code in (404, 405) and not request.url.path.startswith(own):
+            return await _handle(request, error)
+        return await http_exception_handler(request, error)
+
+    app.add_exception_handler(HTTPException, handle)
 
 
 def faults_in_words(faults: Sequence[Any]) -> str:
@@ -122,3 +142,10 @@ def faults_in_words(faults: Sequence[Any]) -> str:
 def _public_name(kind: type[Exception]) -> str:
     """The name of the class in ``core.errors`` that an error is, or is derived from."""
     return next(each.__name__ for each in kind.__mro__ if each.__module__ == FaceSnapError.__module__)
+
+
+_NO_PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>FaceSnap: nothing here</title>
+<meta name="viewport" content="width=device-width"><style>body{font:16px/1.5 system-ui;margin:15vh auto;max-width:22em;
+padding:0 1em;color-scheme:light dark}</style>
+<h1>There is nothing here</h1><p><a href="/">To the start page</a>, or to <a href="/docs">the API's reference</a>.</p>
+</html>"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -36,6 +36,11 @@ def mount(app: FastAPI, service: Service, config: ServeConfig, path: str = "/") 
 
     check_gradio()
     import gradio as gr
+    from starlette.routing import Mount
+
+    from facesnap.serving import problems
 
     mounted: FastAPI = gr.mount_gradio_app(app, build(service, config), path, **options(config))
+    gradios = next(route.app for route in reversed(mounted.routes) if isinstance(route, Mount))
+    problems.install_beside(cast("FastAPI", gradios), "/gradio_api/")
     return mounted
