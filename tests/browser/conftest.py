@@ -79,12 +79,12 @@ class Studio:
     painter: Held
 
 
-def studio_of(config: ServeConfig) -> Iterator[Studio]:
-    """Serve at a free port until the test is over."""
+def studio_of(config: ServeConfig, port: int = 0) -> Iterator[Studio]:
+    """Serve until the test is over; ``port`` 0: at a free one."""
     from facesnap.serving.api import create_app
     from facesnap.serving.server import Server, listen
 
-    bound = listen(config.host, 0)
+    bound = listen(config.host, port)
     config = config.model_copy(update={"port": bound.getsockname()[1]})
     painter = Held(config)
     service = Service(config, painter)

@@ -6,17 +6,16 @@ import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from tests.serving.scripted import Scripted, person
+from tests.serving.scripted import Scripted
 
 from facesnap.serving.config import ServeConfig
 from facesnap.serving.service import Service
 from facesnap.serving.studio import build, mount, words
-from facesnap.serving.studio.visit import Visit, hold, remove
+from facesnap.serving.studio.visit import hold, remove
 
 gradio = pytest.importorskip("gradio")
 
@@ -62,31 +61,6 @@ def test_every_text_is_used() -> None:
     code = "\n".join(path.read_text() for path in folder.glob("*.py"))
     for name in (name for name in vars(words) if name.isupper()):
         assert f"words.{name}" in code, name
-
-
-def test_nothing_stays_of_a_visit(service: Service, tmp_path: Path) -> None:
-    info = service.store.add_identity(person(), "", True, "me", "default")
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(b"photo")
-    visit = Visit(client="me", identity=info.id, photos=(str(photo),))
-    visit.end(service)
-    assert not photo.exists()
-    assert service.identities() == []
-    visit.end(service)  # twice is no matter
-    remove(["", str(photo)])
-
-
-@pytest.mark.parametrize("left", [True, False])
-def test_a_closed_tab_cancels_its_job(service: Service, left: bool) -> None:
-    from facesnap.serving.studio.making import Making
-
-    cancelled: list[str] = []
-    watched = SimpleNamespace(cancel=cancelled.append)
-    making = Making(watched, service.config, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
-    making.jobs["tab"] = "job"
-    making.leave(SimpleNamespace(session_hash="tab" if left else "other"))  # type: ignore[arg-type]
-    assert cancelled == (["job"] if left else [])
-    assert ("tab" in making.jobs) is not left
 
 
 def test_a_file_that_another_tab_holds_stays(tmp_path: Path) -> None:

@@ -68,5 +68,5 @@ class Comparing:
         return [first, visit.shot.path if visit.shot else None]
 
     def brought(self, first: str | None, second: str | None) -> str:
-        """Compare what has just been brought; a person from an identity file has no photo."""
+        """Compare what has just been brought; a person from an identity file, or of a page loaded anew, has none."""
         return self.compare(first, second) if first and second else showing.line(words.COMPARE_NO_PHOTO)

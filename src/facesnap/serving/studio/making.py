@@ -1,4 +1,4 @@
-"""From the button to the picture: progress, cancelling, and the portraits of this visit."""
+"""From the button to the picture: progress, cancelling, and looking at what was made."""
 
 from __future__ import annotations
 
@@ -14,20 +14,16 @@ from anyio import CapacityLimiter, to_thread
 from facesnap.serving.config import ServeConfig
 from facesnap.serving.requests import GenerationRequest, JobState, JobStatus
 from facesnap.serving.service import Service
-from facesnap.serving.studio import showing, words
+from facesnap.serving.studio import shelf, showing, words
 from facesnap.serving.studio.asking import Wish
 from facesnap.serving.studio.attempt import attempt, line_of, sentence, warn
-from facesnap.serving.studio.files import keep
 from facesnap.serving.studio.posing import Posing, side_lengths
-from facesnap.serving.studio.visit import Shot, Visit, remove
+from facesnap.serving.studio.visit import Visit
 
 Updates = dict[Any, Any]
 
 #: How long one wait for news lasts, in seconds; the place in the queue is told anew after each.
 WAIT = 1.0
-
-#: Portraits of a visit that are kept at hand; older ones go.
-SHOTS = 48
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,8 @@ class Stage:
     use: gr.Button
     compare: gr.Button
     same: gr.Button
+    delete: gr.Button
+    clear: gr.Button
     generate: gr.Button
     cancel: gr.Button
 
@@ -80,8 +78,13 @@ def stage() -> Stage:
         use = gr.Button(words.USE, size="sm", elem_id="use")
         compare = gr.Button(words.COMPARE_THIS, size="sm", elem_id="compare-this")
         same = gr.Button(words.SAME_SEED, size="sm", elem_id="same-seed")
+        delete = gr.Button(words.DELETE, size="sm", elem_id="delete")
+        clear = gr.Button(words.CLEAR, size="sm", elem_id="clear")
     details = gr.HTML("", js_on_load=None, elem_id="details")
-    return Stage(status, empty, forming, gallery, details, actions, download, use, compare, same, generate, cancel)
+    buttons = {"use": use, "compare": compare, "same": same, "delete": delete, "clear": clear}
+    return Stage(
+        status, empty, forming, gallery, details, actions, download, **buttons, generate=generate, cancel=cancel
+    )
 
 
 class Making:
@@ -91,9 +94,8 @@ class Making:
         self.service, self.config, self.stage, self.posing = service, config, parts, posing
         # Every waiting tab holds a thread for a moment; with the threads of its own, waiting never keeps sliders back.
         self.waiting = CapacityLimiter(config.limits.queue + 8)
-        self.jobs: dict[str, str] = {}
 
-    async def generate(self, request: gr.Request, visit: Visit, consent: bool, *values: Any) -> AsyncIterator[Updates]:
+    async def generate(self, visit: Visit, consent: bool, *values: Any) -> AsyncIterator[Updates]:
         """Ask for pictures and show them as they come. ``values``: of ``Asking.inputs``, then the head's sliders."""
         wish, head = Wish(*values[:11]), values[11:]
         if visit.job:
@@ -102,7 +104,6 @@ class Making:
             warn(missing)
             yield {self.stage.status: showing.line(missing, "bad")}
             return
-        started = time.monotonic()
         yield self._busy(words.SENDING, None, 0.0)
         wanted = partial(self._request, visit, wish, head)
         job, problem = await self._thread(attempt, lambda: self.service.submit(wanted(), visit.client))
@@ -110,16 +111,33 @@ class Making:
             warn(problem)
             yield self._idle(visit, showing.line(problem, "bad"))
             return
-        visit.job = self.jobs[str(request.session_hash)] = job.id
-        try:
-            async for updates in self._watch(visit, job.id):
+        async for updates in self._follow(visit, job.id):
+            yield updates
+
+    async def resume(self, visit: Visit) -> AsyncIterator[Updates]:
+        """Show what the tab made before its page was loaded anew, and follow the job that is under way."""
+        newest, problem = await self._thread(attempt, partial(shelf.restore, self.service, visit))
+        if newest is not None and not newest.state.final:
+            async for updates in self._follow(visit, newest.id):
                 yield updates
-            yield await self._thread(self._finished, visit, job.id, time.monotonic() - started)
+        elif newest is not None and newest.state in (JobState.failed, JobState.interrupted):
+            yield self._idle(visit, _ending(newest))
+        elif visit.shots or problem:
+            yield self._idle(visit, showing.line(problem, "bad") if problem else showing.line(words.BACK))
+        else:  # Gradio empties the outputs of what yields nothing
+            yield {self.stage.status: gr.skip()}
+
+    async def _follow(self, visit: Visit, job: str) -> AsyncIterator[Updates]:
+        """Show a job to its end."""
+        visit.job, started = job, time.monotonic()
+        try:
+            async for updates in self._watch(job):
+                yield updates
+            yield await self._thread(self._finished, visit, job, time.monotonic() - started)
         except Exception as error:
             yield self._idle(visit, showing.line(line_of(error), "bad"))
         finally:  # also when the tab was closed meanwhile
             visit.job = ""
-            self.jobs.pop(str(request.session_hash), None)
 
     def settle(self, visit: Visit) -> Any:
         """The status line once the person has changed: what was missing may be there now."""
@@ -137,17 +155,22 @@ class Making:
         if visit.job:
             attempt(partial(self.service.cancel, visit.job))
 
-    def leave(self, request: gr.Request) -> None:
-        """The tab was closed: nobody waits for its job any more."""
-        if job := self.jobs.pop(str(request.session_hash), ""):
-            attempt(partial(self.service.cancel, job))
+    def delete(self, visit: Visit) -> Updates:
+        """Delete the picture that is looked at."""
+        gone = shelf.delete(self.service, visit)
+        return self._idle(visit, showing.line(words.DELETED.format(pictures=words.pictures(gone))))
+
+    def clear(self, visit: Visit) -> Updates:
+        """Delete all pictures of this visit."""
+        shelf.clear(self.service, visit)
+        return self._idle(visit, showing.line(words.CLEARED))
 
     def select(self, visit: Visit, event: gr.SelectData) -> Updates:
         """Another picture is looked at."""
         visit.selected = int(event.index)
         return self._looked_at(visit)
 
-    async def _watch(self, visit: Visit, job: str) -> AsyncIterator[Updates]:
+    async def _watch(self, job: str) -> AsyncIterator[Updates]:
         """Progress until the job has its final state."""
         seq, preview = 0, None
         while True:
@@ -173,29 +196,10 @@ class Making:
     def _finished(self, visit: Visit, job: str, seconds: float) -> Updates:
         status = self.service.job(job)
         if status.state is JobState.done:
-            self._collect(visit, status)
+            shelf.collect(self.service, visit, status)
             text = words.DONE.format(seconds=words.seconds(seconds), pictures=words.pictures(status.pictures))
             return self._idle(visit, showing.line(text, "good"))
-        lines = {
-            JobState.cancelled: (words.CANCELLED, "calm"),
-            JobState.interrupted: (status.error or words.INTERRUPTED, "bad"),
-        }
-        text, kind = lines.get(status.state, (status.error or words.INTERNAL, "bad"))
-        return self._idle(visit, showing.line(sentence(text), kind))
-
-    def _collect(self, visit: Visit, status: JobStatus) -> None:
-        """Take over a job's pictures, the newest first; the visit has them now, and the store no more."""
-        shots = []
-        for index in range(status.pictures):
-            seed = status.seeds[index]
-            png = self.service.picture(status.id, index)
-            path, size = keep(png, f"portrait-{seed}.png"), showing.size_of(png)
-            report = status.reports[index] if status.reports else None
-            shots.append(Shot(path, size, seed, status.request, report, status.request.model))
-        attempt(partial(self.service.delete_job, status.id))
-        remove(shot.path for shot in visit.shots[SHOTS:])
-        visit.shots = [*shots, *visit.shots][:SHOTS]
-        visit.selected = 0
+        return self._idle(visit, _ending(status))
 
     def _request(self, visit: Visit, wish: Wish, head: tuple[float, ...]) -> GenerationRequest:
         width, height = side_lengths(wish.size)
@@ -254,9 +258,21 @@ class Making:
 
 def _missing(visit: Visit, consent: bool, wish: Wish) -> str:
     """What must be there before anything can be made."""
+    if not visit.key:
+        return words.STALE
     if not visit.identity:
         return words.NO_CONSENT if visit.photos and not consent else words.NO_PERSON
     return "" if wish.prompt.strip() else words.NO_PROMPT
+
+
+def _ending(status: JobStatus) -> str:
+    """The status line for a job that made nothing."""
+    lines = {
+        JobState.cancelled: (words.CANCELLED, "calm"),
+        JobState.interrupted: (status.error or words.INTERRUPTED, "bad"),
+    }
+    text, kind = lines.get(status.state, (status.error or words.INTERNAL, "bad"))
+    return showing.line(sentence(text), kind)
 
 
 def _place(status: JobStatus) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from facesnap.serving.studio.making import Making, Stage, stage
 from facesnap.serving.studio.people import People, Person, person_card
 from facesnap.serving.studio.posing import PoseCard, Posing, pose_card
 from facesnap.serving.studio.serve import files_folder
+from facesnap.serving.studio.tabs import SAY_KEY, Tabs
 from facesnap.serving.studio.visit import Visit
 
 #: Events are the page's own: no API of Gradio's beside ours. Its spinners would cover what people look at.
@@ -34,7 +34,8 @@ def page(service: Service, config: ServeConfig) -> gr.Blocks:
         fill_width=True,
         delete_cache=(hour, int(config.expiry.result_hours * hour)),
     ) as blocks:
-        visit = gr.State(Visit(), delete_callback=lambda left: left.end(service))
+        open_tabs = Tabs(service)
+        visit, key = gr.State(Visit(), delete_callback=open_tabs.end), gr.Textbox(visible=False)
         gr.HTML(showing.header(), js_on_load=None)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words.TAB_MAKE, id="make"), gr.Row(elem_classes="fs-bench"):
@@ -58,17 +59,15 @@ def page(service: Service, config: ServeConfig) -> gr.Blocks:
         _connect_pose(posing, pose, visit, head)
         _connect_stage(making, made, visit, person, asked, pose)
         _connect_results(comparing, pair, made, visit, asked, tabs)
-        blocks.load(_arrive, visit, None, **QUIET)
+        arrived = blocks.load(open_tabs.arrive, [visit, key], None, js=SAY_KEY, **QUIET)
+        drawn = {"fn": posing.draw, "inputs": head, "outputs": [pose.map, pose.note], **QUIET}
+        arrived.then(people.restore, visit, person.outputs, **QUIET).then(**drawn)
+        arrived.then(making.resume, visit, made.outputs, **QUIET)
         suited = [asked.size, asked.steps, asked.guidance]
         blocks.load(lambda name: _suited(service, config, name), asked.model, suited, **QUIET)
-        blocks.unload(making.leave)
+        blocks.unload(open_tabs.leave)
     blocks.queue(default_concurrency_limit=None, api_open=False)
     return blocks
-
-
-def _arrive(request: gr.Request, visit: Visit) -> None:
-    """Name the tab for the queue. The session's own name is its key, so what is stored is a hash."""
-    visit.client = "studio-" + hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:16]
 
 
 def _suited(service: Service, config: ServeConfig, name: str) -> list[Any]:
@@ -169,6 +168,8 @@ def _connect_stage(
     made.cancel.click(making.cancelling, visit, made.status, queue=False, **QUIET).then(
         making.cancel, visit, None, queue=False, **QUIET
     )
+    made.delete.click(making.delete, visit, made.outputs, **QUIET)
+    made.clear.click(making.clear, visit, made.outputs, **QUIET)
     made.gallery.select(making.select, visit, [made.details, made.actions, made.download], **QUIET)
 
 

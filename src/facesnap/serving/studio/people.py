@@ -136,6 +136,15 @@ class People:
         visit.trouble = problem
         yield {**self._ask(visit), self.card.note: self._note(visit, problem)}
 
+    def restore(self, visit: Visit) -> Updates:
+        """The person that the tab had before its page was loaded anew; their photos aren't there any more."""
+        known, _ = attempt(lambda: self.service.identities(visit.client)[:1])
+        if not known or visit.photos or visit.identity:
+            return {self.card.note: gr.skip()}
+        _, problem = attempt(lambda: self._keep(visit, known[0]))  # it may expire just now
+        visit.came_back = True
+        return {self.card.consent: True, **self._state(visit, problem)}
+
     def choose(self, number: int, visit: Visit, face: str | None) -> None:
         """Another face of photo ``number``, from 0, is the person."""
         if face and number < len(visit.photos):
@@ -224,7 +233,7 @@ class People:
         return self.service.create_identity(photos, consent=consent, client=visit.client, model=model)
 
     def _keep(self, visit: Visit, made: IdentityInfo) -> None:
-        visit.identity, visit.name = made.id, made.name or "This person"
+        visit.identity, visit.name, visit.came_back = made.id, made.name or "This person", False
         data = self.service.identity_file(made.id)
         visit.identity_file = keep(data, f"{made.name or 'person'}.identity.safetensors")
 
@@ -263,6 +272,8 @@ class People:
         days = f"{self.config.expiry.identity_hours / 24:g}"
         if problem:
             return showing.line(problem, "bad")
+        if visit.identity and visit.came_back:
+            return showing.line(words.WHO_BACK.format(name=visit.name, days=days), "good")
         if visit.identity and visit.made_from is None:
             return showing.line(words.WHO_LOADED.format(name=visit.name, days=days), "good")
         if visit.identity:

@@ -1,4 +1,4 @@
-"""What the studio remembers of one open tab; another tab, or another person, has its own."""
+"""What the studio remembers of one tab; another tab, or another person, has its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _LOCK = threading.Lock()
 
 @dataclass
 class Shot:
-    """A picture of this visit. ``path``: PNG with its metadata, among Gradio's files; ``size``: (width, height)."""
+    """A picture of this visit. ``path``: PNG with its metadata, among Gradio's files; ``size``: (width, height);
+    ``job``: that made it.
+    """
 
     path: str
     size: tuple[int, int]
@@ -31,6 +33,7 @@ class Shot:
     request: GenerationRequest
     report: dict[str, Any] | None
     model: str
+    job: str
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Visit:
     """One tab's state, changed in place by the events of that tab.
 
     Attributes:
+        key: the tab's own secret, which it still knows after it was loaded anew; empty as long as it hasn't said it.
         client: whose its identities and jobs are: the queue is fair between tabs, also behind one address.
         photos: files of the person's photos.
         faces: file -> boxes found on it, the largest first.
@@ -46,7 +50,9 @@ class Visit:
         announced: the identity that the status line spoke of last.
         trouble: what is wrong with the photos, as long as they stay.
         name: what to call them.
-        made_from: photos, chosen faces and model of that identity; None if it came from a file.
+        made_from: photos, chosen faces and model of that identity; None if it came from a file, or the page was loaded
+            anew since.
+        came_back: whether it was.
         identity_file: for download.
         weights: of the expression, all of them.
         camera: framing taken from a driving photo.
@@ -55,6 +61,7 @@ class Visit:
         selected: which of them is looked at.
     """
 
+    key: str = ""
     client: str = "studio"
     photos: tuple[str, ...] = ()
     faces: dict[str, list[Box]] = field(default_factory=dict)
@@ -64,6 +71,7 @@ class Visit:
     trouble: str = ""
     name: str = ""
     made_from: tuple[object, ...] | None = None
+    came_back: bool = False
     identity_file: str = ""
     weights: dict[str, float] = field(default_factory=dict)
     camera: CameraRequest | None = None
@@ -83,7 +91,7 @@ class Visit:
                 service.delete_identity(self.identity)
         remove([self.identity_file])
         self.identity = self.name = self.identity_file = ""
-        self.made_from = None
+        self.made_from, self.came_back = None, False
 
     def forget(self, service: Service) -> None:
         """Forget the person and delete their photos."""
@@ -92,14 +100,10 @@ class Visit:
         remove(self.photos)
         self.photos, self.faces, self.chosen = (), {}, {}
 
-    def end(self, service: Service) -> None:
-        """Nothing stays of a visit that is over."""
-        if self.job:
-            with contextlib.suppress(FaceSnapError):
-                service.cancel(self.job)
-        self.forget(service)
-        remove(shot.path for shot in self.shots)
-        self.shots = []
+    def leave(self) -> None:
+        """Give up this visit's files; what the service keeps of it stays."""
+        remove([*self.photos, self.identity_file, *(shot.path for shot in self.shots)])
+        self.photos, self.identity_file, self.shots = (), "", []
 
 
 def hold(paths: Iterable[str]) -> None:
