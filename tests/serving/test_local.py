@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
-from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from PIL import Image
-from tests.models import tiny
 from tests.pipelines.conftest import FixedDetector
+from tests.serving import checked as checked_base
 from tests.serving.scripted import request
-from transformers import CLIPConfig, CLIPImageProcessor
 
 from facesnap.core.errors import NoFaceError, PromptError, UsageError
 from facesnap.core.pose import Pose
@@ -265,36 +262,27 @@ Checked = Callable[[float], ServeConfig]
 
 @pytest.fixture
 def checked(config: ServeConfig, tmp_path: Path) -> Checked:
-    """A base with a safety checker, which flags everything for a threshold below -1 and nothing above 1."""
+    """Settings with a base whose safety checker has a threshold."""
 
     def make(threshold: float) -> ServeConfig:
-        vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
-                  "image_size": 28, "patch_size": 14}  # fmt: skip
-        checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=4))
-        checker.concept_embeds_weights.data[:] = threshold
-        checker.special_care_embeds_weights.data[:] = threshold
-        parts = {**tiny.parts(tmp_path / "files"), "safety_checker": checker}
-        processor = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
-        parts["feature_extractor"] = processor
-        StableDiffusionPipeline(**parts).save_pretrained(tmp_path / "checked")
-        return config.model_copy(update={"base": str(tmp_path / "checked"), "safety_checker": True})
+        return config.model_copy(update={"base": str(checked_base.save(tmp_path, threshold)), "safety_checker": True})
 
     return make
 
 
 def test_a_flagged_picture_fails_its_job_with_a_clear_line(checked: Checked, photo: np.ndarray) -> None:
-    painter = with_faces(LocalPainter(checked(-2.0)))
+    painter = with_faces(LocalPainter(checked(checked_base.ALL)))
     me = painter.enroll([photo], None, "default")
     (painted,) = painter.paint([order(me)], Seen())
     assert (painted.error, painted.pictures) == (FLAGGED, ())
     checker = painter.loaded("default").snap.pipeline.safety_checker
-    checker.concept_embeds_weights.data[:] = checker.special_care_embeds_weights.data[:] = 2.0
+    checked_base.set_threshold(checker, checked_base.NONE)
     (painted,) = painter.paint([order(me)], Seen())  # what was said of the last batch is forgotten
     assert (painted.error, len(painted.pictures)) == (None, 1)
 
 
 def test_what_the_checker_lets_pass_is_painted(checked: Checked, photo: np.ndarray) -> None:
-    painter = with_faces(LocalPainter(checked(2.0)))
+    painter = with_faces(LocalPainter(checked(checked_base.NONE)))
     me = painter.enroll([photo], None, "default")
     (painted,) = painter.paint([order(me, seeds=(1, 2))], Seen())
     assert (painted.error, len(painted.pictures)) == (None, 2)
@@ -302,7 +290,7 @@ def test_what_the_checker_lets_pass_is_painted(checked: Checked, photo: np.ndarr
 
 
 def test_a_checker_that_is_not_wanted_blackens_nothing(checked: Checked, photo: np.ndarray) -> None:
-    off = checked(-2.0).model_copy(update={"safety_checker": False})
+    off = checked(checked_base.ALL).model_copy(update={"safety_checker": False})
     painter = with_faces(LocalPainter(off))
     me = painter.enroll([photo], None, "default")
     (painted,) = painter.paint([order(me)], Seen())
