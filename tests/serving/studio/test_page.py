@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests.serving.scripted import Scripted
 
-from facesnap.serving.config import ServeConfig
+from facesnap.serving.config import Limits, ServeConfig
 from facesnap.serving.service import Service
 from facesnap.serving.studio import build, mount, words
+from facesnap.serving.studio.looks import head
 from facesnap.serving.studio.visit import hold, remove
 
 gradio = pytest.importorskip("gradio")
@@ -47,7 +48,14 @@ def test_nothing_is_sent_and_nothing_is_an_api(service: Service) -> None:
 
 
 def test_the_looks_are_installed_with_the_package() -> None:
-    assert resources.files("facesnap.serving.studio").joinpath("looks.css").is_file()
+    for name in ("looks.css", "page.js"):
+        assert resources.files("facesnap.serving.studio").joinpath(name).is_file()
+
+
+def test_the_page_s_script_knows_the_limit() -> None:
+    script = head(Limits(upload_bytes=1234))
+    assert "LIMIT = 1234;" in script
+    assert script.count("</script>") == 1  # what is inside can't end it
 
 
 def test_one_primary_button_in_each_tab(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Colours, fonts and layout. Fonts are the system's: nothing is fetched from elsewhere."""
+"""Colours, fonts, layout, and the page's own script. Fonts are the system's: nothing is fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from gradio.themes import Base
 
+    from facesnap.serving.config import Limits
+
 _FONT: Final = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _MONO: Final = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
-#: In a small window the stage is below the cards: it is shown once the place for the picture is there.
-_TO_THE_STAGE: Final = """<script>
-document.addEventListener("click", event => {
-  if (window.innerWidth > 900 || !event.target.closest("#generate")) return;
-  const show = tries => {
-    if (document.querySelector("#forming figure")) document.querySelector(".fs-stage").scrollIntoView();
-    else if (tries) setTimeout(show, 100, tries - 1);
-  };
-  setTimeout(show, 100, 30);
-});
-</script>"""
-
-#: Put into the page's head.
-HEAD: Final = (
+_META: Final = (
     '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'
-    '<meta name="referrer" content="no-referrer">' + _TO_THE_STAGE
+    '<meta name="referrer" content="no-referrer">'
 )
+
+
+def head(limits: Limits) -> str:
+    """What is put into the page's head: its script, from the file beside this one, and what that must know."""
+    return f"{_META}<script>{{ const LIMIT = {limits.upload_bytes:d};\n{_beside('page.js')}}}</script>"
 
 
 def theme() -> Base:
@@ -88,4 +82,8 @@ def theme() -> Base:
 
 def css() -> str:
     """The layout, from the file beside this one."""
-    return resources.files("facesnap.serving.studio").joinpath("looks.css").read_text(encoding="utf-8")
+    return _beside("looks.css")
+
+
+def _beside(name: str) -> str:
+    return resources.files("facesnap.serving.studio").joinpath(name).read_text(encoding="utf-8")

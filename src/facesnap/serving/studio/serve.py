@@ -53,12 +53,12 @@ def files_folder(config: ServeConfig) -> Path:
 
 def options(config: ServeConfig) -> dict[str, Any]:
     """What ``mount_gradio_app`` (and ``Blocks.launch``) must be told beside the Blocks."""
-    from facesnap.serving.studio.looks import HEAD, css, theme
+    from facesnap.serving.studio.looks import css, head, theme
 
     return {
         "theme": theme(),
         "css": css(),
-        "head": HEAD,
+        "head": head(config.limits),
         "footer_links": [],
         "run_history": False,
         "show_error": False,
