@@ -21,7 +21,7 @@ from pathlib import Path
 
 def measure(arguments: argparse.Namespace) -> None:
     """One run; prints a line of JSON."""
-    from facesnap.data.backends import Backend
+    from facesnap.core.workers import Backend
     from facesnap.data.decide import DecideSettings
     from facesnap.data.encoders import EncoderSource
     from facesnap.data.examine import ExamineSettings

@@ -93,7 +93,7 @@ def request(source: Path, out: Path, **other: object) -> Request:
 
 def run_to_its_end(source: str, out: str, root: str, workers: str) -> None:
     """What a test starts as a process of its own, to kill it."""
-    from facesnap.data.backends import Backend
+    from facesnap.core.workers import Backend
     from facesnap.data.prepare import prepare
 
     prepare(request(Path(source), Path(out), chunk=2), loader(Path(root)), Backend(int(workers)))

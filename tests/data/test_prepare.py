@@ -16,7 +16,7 @@ from tests.data.fakes import LAX, loader, people, portrait, request
 
 from facesnap.core.errors import InputError, OutputError, UsageError
 from facesnap.core.images import save_png, similarity_crop
-from facesnap.data.backends import Backend
+from facesnap.core.workers import Backend
 from facesnap.data.check import check
 from facesnap.data.decide import DecideSettings
 from facesnap.data.examine import ExamineSettings, square_around

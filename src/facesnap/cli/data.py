@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -158,15 +157,14 @@ def prepare(
     if dry_run:
         _tell_plan(request)
         return
-    from facesnap.core.machine import choose_device
-    from facesnap.data.backends import Backend
+    from facesnap.core.machine import choose_device, cores
+    from facesnap.core.workers import Backend
     from facesnap.data.encoders import EncoderSource
     from facesnap.data.prepare import prepare as work
 
     where = str(choose_device(device, mps=False))
     load = EncoderSource("", _path(face_encoder), _path(image_encoder), where)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    backend = Backend(workers or cores, ray, "" if ray_address in (None, "local") else str(ray_address), where)
+    backend = Backend(workers or cores(), ray, "" if ray_address in (None, "local") else str(ray_address), (where,))
     with _shown() as progress:
         work(request, load, backend, progress, console.say)
     print(f"{output}\n{output / 'report.html'}")

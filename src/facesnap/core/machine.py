@@ -43,8 +43,7 @@ def choose_device(name: str = "auto", mps: bool = True) -> torch.device:
 
 def machine(device: str) -> str:
     """The machine in words: processor, cores this process may use, and the accelerator if one is used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    words = f"{_processor()}, {cores} cores"
+    words = f"{_processor()}, {cores()} cores"
     if device.startswith("cuda"):
         import torch
 
@@ -72,15 +71,21 @@ def own_command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
-def single_threads(*names: str) -> Iterator[None]:
-    """Processes started meanwhile get one thread each: they are the parallelism.
+def started_threads(threads: int, *names: str) -> Iterator[None]:
+    """Processes started meanwhile get so many threads each; usually one, since they are the parallelism.
 
     Args:
+        threads: of each.
         names: environment variables by which libraries learn their number of threads.
     """
     before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(before, "1"))
+    os.environ.update(dict.fromkeys(before, str(threads)))
     try:
         yield
     finally:

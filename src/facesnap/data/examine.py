@@ -71,8 +71,9 @@ class Examine:
     settings: ExamineSettings
     folder: Path
 
-    def start(self) -> Callable[[Chunk], Examined]:
+    def start(self, device: str) -> Callable[[Chunk], Examined]:
         """Load the encoders; what is returned examines a chunk and writes its part."""
+        del device  # ``load`` knows it
         encoders = self.load()
 
         def work(chunk: Chunk) -> Examined:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from facesnap import __version__
 from facesnap.core.errors import InputError, OutputError, UsageError, one_line
 from facesnap.core.images import write_atomic
-from facesnap.data.backends import Backend, run, session
+from facesnap.core.workers import Backend, run, session
 from facesnap.data.captions import Captioner
 from facesnap.data.decide import DecideSettings, Decision, decide, stamp_of
 from facesnap.data.encoders import Encoders, EncoderSource
@@ -122,7 +122,7 @@ def prepare(
         _check_begun(request, encoders)
         parts = _examine(request, load, backend, progress)
         found = gather(request.out, parts)
-        decision = decide(found, request.out, request.decide, backend.device)
+        decision = decide(found, request.out, request.decide, backend.devices[0])
         say(_told(found, decision))
         info = _write(request, encoders, found, decision, backend, progress)
         report = report_json(found, decision, info)
@@ -219,7 +219,7 @@ def _write(
     progress: Progress,
 ) -> DatasetInfo:
     """Pass 3; returns what ``dataset.json`` is to say."""
-    task = Write(request.out, request.examine.size, request.suffix, request.captioner, backend.device)
+    task = Write(request.out, request.examine.size, request.suffix, request.captioner)
     stamp = (found.stamp, request.suffix, encoders.get("captioner", ""), __version__)
     jobs = [ShardJob(shard, stamp_of(shard, *stamp)) for shard in decision.shards]
     known = {job.stamp: finished(request.out, job) for job in jobs}

@@ -52,11 +52,10 @@ class Write:
     size: int
     suffix: str = "jpg"
     captioner: str = ""
-    device: str = "cpu"
 
-    def start(self) -> Callable[[ShardJob], Written]:
+    def start(self, device: str) -> Callable[[ShardJob], Written]:
         """Load the captioner; what is returned writes one shard."""
-        captioner = Captioner.from_pretrained(self.captioner, self.device) if self.captioner else None
+        captioner = Captioner.from_pretrained(self.captioner, device) if self.captioner else None
 
         def work(job: ShardJob) -> Written:
             shard = job.shard

@@ -29,7 +29,7 @@ import numpy as np
 
 from facesnap.core.errors import OutputError, UsageError, one_line
 from facesnap.core.lazy import require
-from facesnap.core.machine import single_threads
+from facesnap.core.machine import started_threads
 from facesnap.world.characters import check_preset
 from facesnap.world.datasets import splits
 from facesnap.world.datasets.splits import (
@@ -179,7 +179,7 @@ def _run(jobs: list[Job], workers: int) -> Generator[int, None, None]:
     counter = context.Value("L", 0)
     workers = min(workers, max(1, len(jobs)))
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(counter,))
-    with single_threads("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), pool:
+    with started_threads(1, "LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), pool:
         try:
             # One job per worker at a time: leaving the pool waits for the jobs that are in it, and those it has
             # handed to its queue can't be cancelled, so with more of them Ctrl-C or a full disk would not stop it.
