@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from facesnap.landmarks.predict import LandmarkPredictor
     from facesnap.models.ffrnet import FFRNet
     from facesnap.models.mixer import FacialAttributeMixer
+    from facesnap.models.savings import Savings
     from facesnap.pipelines.call.subjects import Subject
     from facesnap.pipelines.facade import FaceSnap
     from facesnap.pipelines.passes.many import Portrait
@@ -31,6 +32,7 @@ __all__ = [
     "LandmarkPredictor",
     "Portrait",
     "Pose",
+    "Savings",
     "SmallFaces",
     "Subject",
     "__version__",
@@ -45,6 +47,7 @@ _HOMES = {
     "LandmarkPredictor": "facesnap.landmarks.predict",
     "Portrait": "facesnap.pipelines.passes.many",
     "Pose": "facesnap.core.pose",
+    "Savings": "facesnap.models.savings",
     "SmallFaces": "facesnap.pipelines.passes.small_faces",
     "Subject": "facesnap.pipelines.call.subjects",
 }

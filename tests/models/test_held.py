@@ -68,10 +68,10 @@ def test_each_face_sees_its_own_map_and_is_embedded_once() -> None:
         expected = residuals(net, shown=own)
     with net.attend_to_all([FaceInPicture(tokens(), NULL, landmark_map=own)]) as held:
         got = residuals(net, shown=control())
-        assert held.faces[0].map_memory.embedded is not None
-        kept = held.faces[0].map_memory.embedded
+        assert held.faces[0].map_memory.remembered.last is not None
+        kept = held.faces[0].map_memory.remembered.last
         residuals(net, shown=control())
-        assert held.faces[0].map_memory.embedded is kept
+        assert held.faces[0].map_memory.remembered.last is kept
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(got, expected, strict=True))
 
 
@@ -98,7 +98,7 @@ def test_the_maps_strength_is_on_the_line_from_the_empty_map() -> None:
     def embedded(scale: float, shown: torch.Tensor | None = None) -> torch.Tensor:
         with net.attend_to_all([face], controls=FaceControls(map_scale=scale)) as held:
             residuals(net, shown=shown)
-            found = held.faces[0].map_memory.embedded
+            found = held.faces[0].map_memory.remembered.last
         assert found is not None
         return found
 

@@ -19,6 +19,7 @@ from tests.models import tiny
 from facesnap.core.pose import Pose
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.mixer import FacialAttributeMixer
+from facesnap.models.savings import NAIVE, Savings
 from facesnap.pipelines.bindings.binding import stock_options
 from facesnap.pipelines.bindings.roads import ROADS
 from facesnap.pipelines.facade import FaceSnap
@@ -207,6 +208,16 @@ def test_attention_slicing_changes_nothing(pipe: Any) -> None:
     before = picture(pipe)
     pipe.enable_attention_slicing()
     assert np.abs(picture(pipe) - before).max() < 1e-4
+
+
+def test_what_is_saved_and_what_is_not(pipe: Any) -> None:
+    steps = {"num_inference_steps": 6}
+    assert np.array_equal(picture(pipe, **steps), picture(pipe, **steps, savings=NAIVE))
+    fast = Savings(share_residuals=True, deep_every=2, guidance_until=0.5)
+    two = picture(pipe, **steps, savings=fast, num_images_per_prompt=2)
+    assert two.shape[0] == 2
+    assert np.isfinite(two).all()
+    assert np.abs(picture(pipe, **steps, savings=fast) - picture(pipe, **steps)).max() > 1e-5
 
 
 def test_seeds_decide(pipe: Any) -> None:

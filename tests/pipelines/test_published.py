@@ -19,6 +19,7 @@ from facesnap.core.pose import Pose
 from facesnap.landmarks.keypoints import draw_keypoints
 from facesnap.landmarks.layout import five_points
 from facesnap.models.ffrnet import FFRNet
+from facesnap.models.savings import NAIVE
 from facesnap.pipelines.bindings.sdxl import FaceSnapXLPipeline
 from facesnap.pipelines.call.subjects import Subject
 from facesnap.pipelines.facade import FaceSnap
@@ -80,6 +81,15 @@ def test_instantids_defaults_and_guidance(snap: FaceSnap, photo: np.ndarray) -> 
     assert snap.default_steps == 30
     picture(snap, me, guidance_scale=1.0)  # no unguided half
     assert len(picture(snap, me, num_images_per_prompt=2)) == 2
+
+
+def test_instantid_saves_work_too(snap: FaceSnap, photo: np.ndarray) -> None:
+    me = snap.enroll(photo)
+    asked: dict[str, Any] = {"seed": 1, "num_inference_steps": 6, "output_type": "np"}
+    exact, naive, fast = (snap("a face", me, speed=speed, **asked).images for speed in ("exact", NAIVE, "fast"))
+    assert np.array_equal(exact, naive)
+    assert np.isfinite(fast).all()
+    assert np.abs(np.asarray(fast) - np.asarray(exact)).max() > 1e-6
 
 
 def test_two_people_by_instantid(snap: FaceSnap, photo: np.ndarray) -> None:

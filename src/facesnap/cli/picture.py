@@ -45,6 +45,12 @@ class Sampling:
         bool,
         typer.Option("--small-faces", rich_help_panel=_PANEL, help="Make small faces anew, afterwards."),
     ] = False
+    speed: Annotated[
+        str,
+        typer.Option(
+            "--speed", metavar="exact|balanced|fast", rich_help_panel=_PANEL, help="How much work is left out."
+        ),
+    ] = "exact"
     long_prompts: Annotated[
         bool, typer.Option("--long-prompts", rich_help_panel=_PANEL, help="Encode longer prompts in pieces.")
     ] = False
@@ -59,6 +65,7 @@ class Sampling:
             "num_images_per_prompt": self.count,
             "width": self.width,
             "height": self.height,
+            "speed": self.speed,
             "small_faces": self.small_faces,
             "long_prompts": self.long_prompts,
         }

@@ -63,7 +63,7 @@ class FaceControls:
         if self.abstract_scale == self.detail_scale == 0:
             raise UsageError("abstract_scale and detail_scale are both 0: for nobody in particular, identity_scale=0")
         for name in ("identity_window", "landmark_window"):
-            object.__setattr__(self, name, _window(name, getattr(self, name)))
+            object.__setattr__(self, name, window_of(name, getattr(self, name)))
         if self.level_scales is not None:
             object.__setattr__(self, "level_scales", finite_all("level_scales", self.level_scales))
 
@@ -97,7 +97,8 @@ def is_open(window: Window, step: int, steps: int) -> bool:
     return not (step / steps < window[0] or (step + 1) / steps > window[1])
 
 
-def _window(name: str, window: Window) -> Window:
+def window_of(name: str, window: Any) -> Window:
+    """Two shares of the steps. UsageError (named) for anything else."""
     try:
         first, last = (float(share) for share in window)
     except (TypeError, ValueError):

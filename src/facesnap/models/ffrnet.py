@@ -29,7 +29,10 @@ from torch import Tensor, nn
 from facesnap.core.errors import AdapterError, UsageError
 from facesnap.models.controls import FaceControls
 from facesnap.models.held import FaceInPicture, Held, HeldFace, in_regions
+from facesnap.models.intercept import intercepting
 from facesnap.models.map_embedding import MapEmbedding, remembering
+from facesnap.models.recall import kept_keys, last_rows, twice
+from facesnap.models.savings import Savings
 
 #: Standard deviation of the connecting convolutions when they don't start at zero (see :meth:`FFRNet.from_unet`).
 SMALL_INIT_STD: Final = 0.03
@@ -129,6 +132,7 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         images_per_prompt: int = 1,
         controls: FaceControls | None = None,
         step: Callable[[], tuple[int, int]] | None = None,
+        savings: Savings | None = None,
     ) -> Iterator[Held]:
         """Hold the faces of a picture for the calls inside the block: each acts in its own region.
 
@@ -136,21 +140,24 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
             faces: one per person.
             images_per_prompt: the pipeline's ``num_images_per_prompt``.
             controls: windows, levels and the map's strength; the other knobs are already in the tokens.
-            step: tells (step, steps), as the windows need it.
+            step: tells (step, steps), as windows and savings need it.
+            savings: what FFRNet needn't do at every step; None takes what changes nothing.
 
         Raises:
             UsageError: tokens of another width than this network's, or misshapen; factors for other levels than it has.
         """
-        controls = controls or FaceControls()
+        controls, savings = controls or FaceControls(), savings or Savings()
         for face in faces:
             face.check(self.config["cross_attention_dim"])
         levels = len(self.down_blocks) + 1
         if controls.level_scales is not None and len(controls.level_scales) != levels:
             raise UsageError(f"level_scales has {len(controls.level_scales)} factors, but FFRNet has {levels} levels")
-        held = Held([HeldFace.of(face, images_per_prompt, controls.map_scale) for face in faces], controls, step)
+        held_faces = [HeldFace.of(face, images_per_prompt, controls.map_scale) for face in faces]
+        held = Held(held_faces, controls, step, savings)
         reset = _HELD.set({**_HELD.get(), id(self): held})
         try:
-            yield held
+            with intercepting(kept_keys(self) if savings.keep_keys else {}):
+                yield held
         finally:
             _HELD.reset(reset)
 
@@ -178,17 +185,23 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
         if not (known or mapped):
             down, mid = self._silent(sample)
         else:
-            stock = super().forward
+            stock, rows = super().forward, len(sample)
+            if held.guided_alone(rows):  # the pipeline's other half is the same sample
+                sample, args, kwargs = last_rows((sample, args, kwargs), held.images)
 
             def residuals(face: HeldFace) -> list[Tensor]:
-                states = face.rows(len(sample), known).to(sample.device, sample.dtype)
                 shown = face.shown(sample, controlnet_cond)
                 with remembering(face.map_memory):
                     shown = shown if mapped or shown is None else face.blank(shown)
+                    states = face.states(sample, known)
                     down, mid = stock(sample, timestep, states, shown, *args, return_dict=False, **kwargs)
                 return [*down, mid]
 
-            total = in_regions([residuals(face) for face in held.faces], [face.region for face in held.faces])
+            def everyones() -> list[Tensor]:
+                return in_regions([residuals(face) for face in held.faces], [face.region for face in held.faces])
+
+            total = held.residuals((known, mapped, args[:1], kwargs.get("conditioning_scale")), everyones)
+            total = twice(total) if len(total[0]) < rows else last_rows(total, rows)
             *down, mid = self._scaled(total, held.controls.level_scales)
         return ControlNetOutput(tuple(down), mid) if return_dict else (tuple(down), mid)
 

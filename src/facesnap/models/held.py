@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from torch.nn import functional as F
 from facesnap.core.errors import UsageError
 from facesnap.models.controls import FaceControls, is_open
 from facesnap.models.map_embedding import MapMemory
+from facesnap.models.remember import Remembered
+from facesnap.models.savings import Savings
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class HeldFace:
     region: Tensor | None
     map_memory: MapMemory = field(default_factory=MapMemory)
     _maps: dict[str, Tensor] = field(default_factory=dict)
+    _states: dict[Any, Tensor] = field(default_factory=dict)
+    _guided_maps: Remembered = field(default_factory=Remembered)
 
     @staticmethod
     def of(face: FaceInPicture, images_per_prompt: int, map_scale: float = 1.0) -> HeldFace:
@@ -83,13 +88,25 @@ class HeldFace:
             return torch.cat([self.nobody] * (batch // images))
         return self.tokens if batch == images else torch.cat([self.null, self.tokens])
 
+    def states(self, sample: Tensor, known: bool) -> Tensor:
+        """:meth:`rows` for a sample (rows, C, h, w), in its precision: one tensor for the whole call, so that its keys
+        are computed once.
+        """
+        key = len(sample), known, sample.dtype, sample.device
+        if key not in self._states:
+            self._states[key] = self.rows(len(sample), known).to(sample.device, sample.dtype)
+        return self._states[key]
+
     def shown(self, sample: Tensor, control: Tensor | None) -> Tensor | None:
-        """The map that FFRNet sees: this person's own, in the sample's precision, or else the pipeline's ``control``.
+        """The map that FFRNet sees: this person's own, in the sample's precision, or else the pipeline's ``control``,
+        of which a sample of the guided half alone takes the last rows.
 
         One tensor for the whole call, so that it is embedded once.
         """
         if self.landmark_map is None:
-            return control
+            if control is None or len(control) <= len(sample):
+                return control
+            return self._guided_maps.get(control, lambda rows: rows[-len(sample) :])
         kept = self._maps.get("own")
         if kept is None or (kept.dtype, kept.device) != (sample.dtype, sample.device):
             kept = self._maps["own"] = self.landmark_map.to(sample)
@@ -104,20 +121,49 @@ class HeldFace:
 
 @dataclass(frozen=True)
 class Held:
-    """What a call holds: its faces, its knobs, and ``step``, which tells (step, steps) of a call that has windows."""
+    """What a call holds: its faces, its knobs, what it saves, and ``step``, which tells (step, steps) of a call where
+    anything depends on it.
+    """
 
     faces: Sequence[HeldFace]
     controls: FaceControls
     step: Callable[[], tuple[int, int]] | None = None
+    savings: Savings = field(default_factory=Savings)
+    _last: dict[Any, list[Tensor]] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """Pictures of the call."""
+        return len(self.faces[0].tokens)
 
     def seen(self) -> tuple[bool, bool]:
         """Whether at this step (the person, the landmark map) act."""
         if not self.controls.timed:
             return True, True
-        if self.step is None:
-            raise UsageError("identity_window and landmark_window need to know the step: call FaceSnap's own pipelines")
-        now = self.step()
+        now = self._now("identity_window and landmark_window")
         return is_open(self.controls.identity_window, *now), is_open(self.controls.landmark_window, *now)
+
+    def guided_alone(self, rows: int) -> bool:
+        """Whether FFRNet looks at the guided half alone of so many rows."""
+        if rows != 2 * self.images:
+            return False
+        return self.savings.share_residuals or (
+            self.savings.guidance_until < 1.0 and self.savings.guided_alone(*self._now("guidance_until"))
+        )
+
+    def residuals(self, kind: Any, make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """New residuals, or where this step does without, the last ones of the same ``kind``."""
+        if not self.savings.timed:
+            return make()
+        if kind not in self._last or self.savings.runs_ffrnet(*self._now("residuals_every and deep_every")):
+            self._last.clear()
+            self._last[kind] = make()
+        return [residual.clone() for residual in self._last[kind]]  # diffusers adds other ControlNets' in place
+
+    def _now(self, what: str) -> tuple[int, int]:
+        if self.step is None:
+            raise UsageError(f"{what} need to know the step: call FaceSnap's own pipelines")
+        return self.step()
 
 
 def in_regions(residuals: Sequence[Sequence[Tensor]], regions: Sequence[Tensor | None]) -> list[Tensor]:

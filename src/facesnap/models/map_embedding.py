@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 from torch import Tensor
 
+from facesnap.models.remember import Remembered
+
 
 @dataclass
 class MapMemory:
-    """The last map seen, in which of its versions (torch counts changes in place), and what was made of it.
+    """What was made of the last map.
 
     ``scale``: the map's strength, on the line from the empty map's embedding (0) to its own (1) and beyond.
     """
 
     scale: float = 1.0
-    source: Tensor | None = None
-    version: int = -1
-    embedded: Tensor | None = None
+    remembered: Remembered = field(default_factory=Remembered)
 
 
 # Whoever calls keeps the memory, so that two callers that share a network never see each other's map.
@@ -51,13 +51,7 @@ class MapEmbedding(ControlNetConditioningEmbedding):  # type: ignore[misc, unuse
         memory = _MEMORY.get()
         if memory is None:
             return self._embed(conditioning)
-        if torch.is_grad_enabled():
-            return self._scaled(conditioning, memory.scale)
-        version = -1 if conditioning.is_inference() else conditioning._version  # inference tensors count nothing
-        if memory.embedded is None or memory.source is not conditioning or memory.version != version:
-            memory.source, memory.version = conditioning, version
-            memory.embedded = self._scaled(conditioning, memory.scale)
-        return memory.embedded
+        return memory.remembered.get(conditioning, lambda shown: self._scaled(shown, memory.scale))
 
     def _scaled(self, conditioning: Tensor, scale: float) -> Tensor:
         """``e(0) + scale * (e(map) - e(0))``, e the stock embedding."""

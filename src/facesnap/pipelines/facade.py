@@ -19,6 +19,7 @@ from facesnap.core.weights import sha256_12
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.models.checkpoint import save_adapter
 from facesnap.models.controls import FaceControls
+from facesnap.models.savings import Savings
 from facesnap.pipelines.acquaintances import Acquaintances
 from facesnap.pipelines.adapters import FaceAdapter, MixerAdapter, check_blind
 from facesnap.pipelines.analyser import Analyser
@@ -35,6 +36,7 @@ from facesnap.pipelines.call.request import (
     noise_of,
     steps_of,
     take_controls,
+    take_speed,
     whole,
 )
 from facesnap.pipelines.call.result import Result
@@ -231,6 +233,7 @@ class FaceSnap(Acquaintances):
         control_images: Sequence[ImageSource] = (),
         control_scales: Sequence[float] | None = None,
         carry: Collection[str] = CARRIED,
+        speed: str | Savings = "exact",
         long_prompts: bool = False,
         small_faces: SmallFaces | bool = False,
         callback_on_step_end: Any = None,
@@ -262,6 +265,7 @@ class FaceSnap(Acquaintances):
             control_images: one per ControlNet beside FFRNet, in their order.
             control_scales: their weights; None is 1 each.
             carry: what of the reference is said where the prompt is silent of it, see :meth:`full_prompt`.
+            speed: ``exact``, ``balanced``, ``fast``, or :class:`Savings` of one's own (docs/PERFORMANCE.md).
             long_prompts: encode prompts longer than the text encoder takes in pieces.
             small_faces: make faces that are small in the picture anew, larger, in a second pass.
             callback_on_step_end: as in diffusers; it is given the pipeline of this call, and called in a second pass,
@@ -273,7 +277,7 @@ class FaceSnap(Acquaintances):
         Raises:
             PromptError: an empty prompt, or one longer than the text encoder takes.
             EncoderMismatchError: the identity was made with other encoders.
-            UsageError: a size, seed, place or option that can't be, or something to carry that isn't known.
+            UsageError: a size, seed, place, speed or option that can't be, or something to carry that isn't known.
             NoFaceError: a mask by name, and no face in the image.
         """
         controls, stock = take_controls(options)
@@ -283,6 +287,7 @@ class FaceSnap(Acquaintances):
         noise = noise_of(seed, generator, num_images_per_prompt, len(texts))
         people = everyone(identity, pose)
         self.adapter.check_controls(controls, posed=any(person.pose is not None for person in people))
+        savings = take_speed(speed, self.adapter)
         check_blind(self.adapter, image, small_faces, control_images or control_scales)
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
         stock = merged(self.defaults, stock, given)
@@ -307,6 +312,7 @@ class FaceSnap(Acquaintances):
             conditions=conditions,
             adapter=self.adapter,
             controls=controls,
+            savings=savings,
             noise=noise,
             source=source,
             control_images=control_images,

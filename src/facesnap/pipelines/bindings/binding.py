@@ -13,6 +13,8 @@ from facesnap.core.errors import AdapterError, UsageError
 from facesnap.models.controls import ALWAYS, FaceControls, Window, is_open
 from facesnap.models.ffrnet import FFRNet
 from facesnap.models.held import FaceInPicture
+from facesnap.models.recall import saving
+from facesnap.models.savings import Savings
 
 # A saved pipeline's ControlNets; diffusers loads a component of ours only from a module that is already imported.
 from facesnap.models.several import FaceControlNets as FaceControlNets
@@ -33,6 +35,7 @@ class FaceBinding:
     """
 
     controlnet: Any
+    unet: Any
     mixer: FacialAttributeMixer | None
     _optional_components: list[str]
     num_timesteps: int
@@ -65,6 +68,7 @@ class FaceBinding:
         null_tokens: Tensor | None = None,
         faces: Sequence[FaceInPicture] = (),
         controls: FaceControls | None = None,
+        savings: Savings | None = None,
         num_images_per_prompt: int = 1,
         callback_on_step_end: Callback | PipelineCallback | MultiPipelineCallbacks | None = None,
         **options: Any,
@@ -77,28 +81,33 @@ class FaceBinding:
             null_tokens: (1, N, W) for the unguided half.
             faces: in place of the tokens: everyone in the picture.
             controls: windows, levels and the map's strength, see :class:`FaceControls`.
+            savings: work that is left out, see :class:`Savings`; None leaves out what changes nothing.
             num_images_per_prompt: as in the stock pipeline.
             callback_on_step_end: as there.
             options: everything else that the stock pipeline takes, by name.
 
         Raises:
-            UsageError: neither ``face_tokens`` nor ``faces``, or both.
+            UsageError: neither ``face_tokens`` nor ``faces``, or both; a saving that a compiled UNet can't make.
         """
         if (face_tokens is None) == (not faces):
             raise UsageError("give either face_tokens or faces")
         if face_tokens is not None:
             prompts = _prompts(prompt, options.get("prompt_embeds"))
             faces = [FaceInPicture(face_tokens.expand(prompts, -1, -1), null_tokens)]
-        clock = _Clock(self, callback_on_step_end)
-        if controls is not None and controls.timed:
+        clock, savings = _Clock(self, callback_on_step_end), savings or Savings()
+        windows = controls is not None and controls.timed
+        if windows or savings.timed:
             if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
                 options["callback_on_step_end_tensor_inputs"] = callback_on_step_end.tensor_inputs
             callback_on_step_end = clock.tick
             # Without a mixer the UNet reads the face's tokens, too; with one, an IP-Adapter there is the user's own.
-            if controls.identity_window != ALWAYS and self.mixer is None:
+            if controls is not None and controls.identity_window != ALWAYS and self.mixer is None:
                 clock.decoupled = _DecoupledAttention(options, controls.identity_window)
                 options["cross_attention_kwargs"] = clock.decoupled.options
-        with self.ffrnet.attend_to_all(faces, num_images_per_prompt, controls, clock.step):
+        with (
+            self.ffrnet.attend_to_all(faces, num_images_per_prompt, controls, clock.step, savings) as held,
+            saving(self.unet, savings, held.images, clock.step),
+        ):
             return self._stock_call()(
                 self,
                 prompt=prompt,

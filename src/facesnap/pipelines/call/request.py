@@ -14,6 +14,8 @@ import torch
 
 from facesnap.core.errors import UsageError
 from facesnap.models.controls import FaceControls, finite, finite_all
+from facesnap.models.savings import Savings, savings_of
+from facesnap.pipelines.adapters import FaceAdapter
 from facesnap.pipelines.bindings.binding import stock_options
 from facesnap.pipelines.bindings.roads import PLAIN_ROADS, ROADS
 
@@ -78,6 +80,14 @@ def take_controls(options: Mapping[str, Any]) -> tuple[FaceControls, dict[str, A
         options["landmark_scale"] = finite(_LANDMARK_SCALE, given)
     knobs = {name: value for name, value in options.items() if name in _CONTROLS}
     return FaceControls(**knobs), {name: value for name, value in options.items() if name not in _CONTROLS}
+
+
+def take_speed(speed: Any, adapter: FaceAdapter) -> Savings:
+    """The savings of a speed. UsageError for none that is known, and for an adapter without FFRNet, which has none."""
+    savings = savings_of(speed)
+    if adapter.control_scale is None and savings != Savings():
+        raise UsageError("this adapter has no FFRNet, and nothing to save: leave out speed")
+    return savings
 
 
 def merged(defaults: Mapping[str, Any], options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

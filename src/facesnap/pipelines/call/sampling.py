@@ -11,6 +11,7 @@ import numpy as np
 
 from facesnap.core.errors import UsageError
 from facesnap.models.controls import FaceControls
+from facesnap.models.savings import Savings
 from facesnap.pipelines.adapters import FaceAdapter
 from facesnap.pipelines.bindings.binding import stock_options
 from facesnap.pipelines.bindings.roads import rebuilt, road_class
@@ -34,6 +35,7 @@ class Job:
         conditions: everyone in the picture.
         adapter: that made them.
         controls: strengths, windows, levels.
+        savings: work that is left out.
         noise: of each picture, those of one prompt side by side.
         source: the picture it starts from, if any.
         control_images: one per ControlNet beside FFRNet.
@@ -45,6 +47,7 @@ class Job:
     conditions: Sequence[Conditions]
     adapter: FaceAdapter
     controls: FaceControls
+    savings: Savings
     noise: Noise
     source: Source | None = None
     control_images: Sequence[ImageSource] = ()
@@ -132,7 +135,7 @@ def _control(pipeline: Any, job: Job) -> tuple[Any, dict[str, Any]]:
             raise UsageError(f"{name}: {len(given)} given, but this pipeline has {others} ControlNet(s) beside FFRNet")
     alone = len(job.conditions) == 1
     faces = [each.face(len(job.texts), alone) for each in job.conditions]
-    needed: dict[str, Any] = {"faces": faces, "controls": job.controls}
+    needed: dict[str, Any] = {"faces": faces, "controls": job.controls, "savings": job.savings}
     strength = (job.adapter.control_scale or 0.0) * job.controls.landmark_scale
     drawn = as_control(job.landmark_map)
     if not hasattr(pipeline.controlnet, "nets"):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from facesnap.core.images import load_image
+from facesnap.models.savings import Savings
 from facesnap.pipelines.adapters import guidance_of
 from facesnap.pipelines.call.masks import is_named
 from facesnap.pipelines.passes.small_faces import SmallFaces
@@ -59,6 +60,7 @@ def settings_of(
     told: dict[str, Any] = {
         **_plain(options),
         **asdict(job.controls),
+        "savings": None if job.savings == Savings() else asdict(job.savings),
         "identity_guidance": guidance_of(job.adapter, job.controls),
         **_plain(dict(texts.embeddings)),
         "prompt": _one_or_all(prompts),

@@ -12,11 +12,12 @@ import torch
 from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
+from facesnap.models.savings import Savings
 from facesnap.pipelines.bindings.roads import road_class
 from facesnap.pipelines.call.conditions import Conditions
 from facesnap.pipelines.call.outcome import outcome
 from facesnap.pipelines.call.prompts import CARRIED
-from facesnap.pipelines.call.request import Noise, check_options, merged, seeds_of, steps_of, take_controls
+from facesnap.pipelines.call.request import Noise, check_options, merged, seeds_of, steps_of, take_controls, take_speed
 from facesnap.pipelines.call.result import Result
 from facesnap.pipelines.call.sampling import Job, sample
 from facesnap.pipelines.call.subjects import Subject
@@ -64,6 +65,7 @@ def paint(
     width: int | None = None,
     height: int | None = None,
     carry: Collection[str] = CARRIED,
+    speed: str | Savings = "exact",
     long_prompts: bool = False,
     callback_on_step_end: Any = None,
     **options: Any,
@@ -78,6 +80,7 @@ def paint(
         width: the same.
         height: the same.
         carry: the same.
+        speed: the same.
         long_prompts: the same.
         callback_on_step_end: the same; it is called once per step of the batch.
         options: the same, but what stands for prompts or noise.
@@ -103,6 +106,7 @@ def paint(
     steps_of(stock)
     check_options(road_class(snap.pipeline, None), stock, snap.adapter.sets)
     snap.adapter.check_controls(controls, posed=any(each.pose is not None for each in portraits))
+    savings = take_speed(speed, snap.adapter)
     prompts, negatives = [each.prompt for each in portraits], [each.negative_prompt for each in portraits]
     texts = take_texts(snap.pipeline, prompts, negatives, stock, long_prompts)
     told = [snap.full_prompt(each.prompt, each.identity, carry, long_prompts) for each in portraits]
@@ -114,6 +118,7 @@ def paint(
             conditions=[snap.conditions(people[i], None, size, controls)],
             adapter=snap.adapter,
             controls=controls,
+            savings=savings,
             noise=Noise(portrait.seed_list()),
             options={**stock, "callback_on_step_end": callback_on_step_end, "output_type": "pil"},
         )
