@@ -30,11 +30,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
+from shapes import architecture, random_base
 from torch.nn import functional as F
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from facesnap.core.machine import machine, today
 from facesnap.core.types import Camera
@@ -219,35 +220,6 @@ def profiled(trainer: Trainer, batches: Any, watch: Watch) -> str:
     return f"{trainer.setup.base.name}, one step of ours: " + ", ".join(lines)
 
 
-def architecture(name: str, by: int = 1) -> dict[str, Any]:
-    """The published architectures, ``by`` times narrower: arguments of UNet, VAE, and text encoder(s)."""
-    groups = max(1, 32 // by)
-    unet: dict[str, Any] = {"norm_num_groups": groups}
-    if name == "sd15":
-        unet |= {"block_out_channels": tuple(c // by for c in (320, 640, 1280, 1280)), "sample_size": 64}
-        unet |= {"cross_attention_dim": 768 // by, "attention_head_dim": 8}
-    else:
-        levels = ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
-        unet |= {"block_out_channels": (320, 640, 1280), "sample_size": 128, "down_block_types": levels}
-        unet |= {"up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D")}
-        unet |= {"transformer_layers_per_block": (1, 2, 10), "attention_head_dim": (5, 10, 20)}
-        unet |= {"cross_attention_dim": 2048, "use_linear_projection": True, "addition_embed_type": "text_time"}
-        unet |= {"addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816}
-    vae = {
-        "block_out_channels": tuple(c // by for c in (128, 256, 512, 512)),
-        "layers_per_block": 2,
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "norm_num_groups": groups,
-        "scaling_factor": 0.18215,
-    }
-    text = {"hidden_size": 768 // by, "intermediate_size": 3072 // by, "num_hidden_layers": 12}
-    texts = [{**text, "num_attention_heads": 12}]
-    if name == "sdxl":
-        texts += [{"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32, "num_attention_heads": 20}]
-    return {"unet": unet, "vae": vae, "texts": texts}
-
-
 def counted(name: str, size: int) -> str:
     """Arithmetic of both steps for one picture, in full size."""
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -277,27 +249,6 @@ def counted(name: str, size: int) -> str:
         f"{name} at {size} px, a picture: {ours:.2f} TFLOP for ControlNet and UNet, forward and backward; {beside:.2f}"
         f" more to encode picture and caption: {(ours + beside) / ours:.2f} times"
     )
-
-
-def random_base(shape: str, folder: Path) -> Path:
-    """Stable Diffusion 1.5's architecture, narrower, with random weights."""
-    name, _, divisor = shape.partition("/")
-    if name != "sd15":
-        raise SystemExit(f"--shape {shape}: use mini or sd15/N")
-    told = architecture(name, int(divisor or 1))
-    tokenizer = CLIPTokenizer.from_pretrained(mini_folder() / "base" / "tokenizer", model_max_length=77)
-    kept = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
-    StableDiffusionPipeline(
-        unet=UNet2DConditionModel(**told["unet"]),
-        vae=AutoencoderKL(**told["vae"]),
-        text_encoder=CLIPTextModel(CLIPTextConfig(**told["texts"][0], **kept)),
-        tokenizer=tokenizer,
-        scheduler=DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-    return folder
 
 
 def write_data(folder: Path, size: int) -> None:
