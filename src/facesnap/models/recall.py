@@ -46,9 +46,11 @@ def saving(unet: nn.Module, savings: Savings, images: int, step: Step) -> Iterat
         UsageError: the UNet is compiled as a whole, and part of it should be left out.
     """
     handlers: dict[nn.Module, Handler] = {}
-    if is_compiled_module(unet):
+    if is_compiled(unet):
         if savings.reuses_deep:
-            raise UsageError("deep_every works on a UNet that isn't compiled as a whole: compile its blocks instead")
+            raise UsageError(
+                "deep_every doesn't work on a UNet that is compiled as a whole: FaceSnap.compile does blocks"
+            )
     elif savings.keep_keys:
         handlers |= kept_keys(unet)
     if savings.timed:
@@ -62,11 +64,25 @@ def saving(unet: nn.Module, savings: Savings, images: int, step: Step) -> Iterat
 def kept_keys(net: nn.Module) -> dict[nn.Module, Handler]:
     """Handlers that compute the keys and values of each text or face once.
 
-    Layers that aren't plain (LoRA's, quantised ones) are left alone: what they do may change between two steps.
+    Layers that aren't plain (LoRA's, quantised ones) are left alone: what they do may change between two steps. So are
+    compiled blocks, which can't be looked into.
     """
-    attentions = (module for name, module in net.named_modules() if name.endswith("attn2"))
+    attentions = (module for name, module in _open_modules(net) if name == "attn2")
     projections = (part for attention in attentions for part in (attention.to_k, attention.to_v))
     return {part: partial(_kept, Remembered(SOURCES)) for part in projections if type(part) is nn.Linear}
+
+
+def _open_modules(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """A network's modules with their own names, but for those inside compiled ones."""
+    for name, module in net.named_children():
+        if not is_compiled(module):
+            yield name, module
+            yield from _open_modules(module)
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """By ``torch.compile``, or in place."""
+    return is_compiled_module(module) or getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _kept(memory: Remembered, forward: Callable[[Tensor], Tensor], states: Tensor, *args: Any) -> Tensor:

@@ -45,6 +45,7 @@ from facesnap.pipelines.call.start import Opened, check_source, size_like
 from facesnap.pipelines.call.subjects import Subject, everyone
 from facesnap.pipelines.call.texts import TOKENIZING, take_texts
 from facesnap.pipelines.loading.assembly import load_parts, parts_around
+from facesnap.pipelines.loading.compiling import compile_blocks
 from facesnap.pipelines.loading.offload import Offload
 from facesnap.pipelines.passes.many import Portrait, paint
 from facesnap.pipelines.passes.second_pass import second_pass
@@ -174,6 +175,12 @@ class FaceSnap(Acquaintances):
         if not isinstance(self.adapter, MixerAdapter):
             raise UsageError("only adapters of FaceSnap's own are saved: a published one stays where it is")
         save_adapter(folder, self.pipeline.ffrnet, self.adapter.mixer, self.adapter.config, dtype)
+
+    def compile(self, **options: Any) -> int:
+        """Compile the blocks of UNet and FFRNet in place, for a card; see
+        :func:`facesnap.pipelines.loading.compiling.compile_blocks`. The next picture takes longer.
+        """
+        return compile_blocks(self.pipeline, **options)
 
     @property
     def predictor(self) -> LandmarkPredictor:
