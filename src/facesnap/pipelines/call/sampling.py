@@ -13,9 +13,10 @@ from facesnap.core.errors import UsageError
 from facesnap.models.controls import FaceControls
 from facesnap.models.savings import Savings
 from facesnap.pipelines.adapters import FaceAdapter
-from facesnap.pipelines.bindings.binding import stock_options
+from facesnap.pipelines.bindings.binding import execution_device, stock_options
 from facesnap.pipelines.bindings.roads import rebuilt, road_class
 from facesnap.pipelines.call.conditions import Conditions, as_control
+from facesnap.pipelines.call.decoding import decoding
 from facesnap.pipelines.call.request import Noise
 from facesnap.pipelines.call.start import Source, source_image
 from facesnap.pipelines.call.texts import Texts
@@ -93,7 +94,8 @@ def sample(pipeline: Any, job: Job) -> Sampled:
     own = {"scheduler": copy.deepcopy(pipeline.scheduler), "requires_safety_checker": False}
     runs = rebuilt(pipeline, road, **own)
     try:
-        images = runs(**_arguments(runs, job)).images
+        with decoding(runs, len(job.noise.seeds), job.size, execution_device(runs)):
+            images = runs(**_arguments(runs, job)).images
     finally:
         pipeline.maybe_free_model_hooks()  # those of offloading are known to the user's pipeline alone
     if job.source is not None:
