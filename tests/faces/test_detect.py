@@ -8,7 +8,7 @@ import pytest
 from facesnap.core.errors import FaceTooSmallError, ImageError, InputError, NoFaceError, UsageError
 from facesnap.core.images import load_image
 from facesnap.core.types import Face
-from facesnap.faces.detect import HaarDetector, _turn, pick_face
+from facesnap.faces.detect import LANDMARK_SHARE, NOTICED, SMALLEST, HaarDetector, _turn, pick_face
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "eileen_collins.jpg"
 
@@ -80,6 +80,41 @@ def test_two_faces_the_larger_first(portrait):
     assert len(faces) == 2
     check_is_her(faces[:1], POINTS + [360, 0])
     check_is_her(faces[1:], POINTS * 360 / 512)
+
+
+@pytest.fixture(scope="module")
+def crowds(portrait):
+    """She alone and among smaller and larger copies, mirrored, and where the first cascades don't see her at all."""
+    canvas = np.full((700, 900, 3), 120, dtype=np.uint8)
+    for side, x, y in ((512, 0, 0), (360, 530, 0), (200, 0, 500), (300, 500, 380)):
+        small = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)[: 700 - y]
+        canvas[y : y + len(small), x : x + side] = small
+    large = cv2.resize(portrait, (1600, 1600), interpolation=cv2.INTER_CUBIC)
+    turned = cv2.rotate(portrait, cv2.ROTATE_90_CLOCKWISE)
+    return [portrait, np.ascontiguousarray(portrait[:, ::-1]), portrait[72:165, 180:272], canvas, large, turned]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_the_largest_alone_is_the_first_of_all(crowds, number):
+    everyone, quickly = HaarDetector().detect(crowds[number]), HaarDetector().largest(crowds[number])
+    assert quickly
+    assert np.array_equal(quickly[0].box, everyone[0].box)
+    assert len(quickly) <= len(everyone)
+
+
+def test_who_wants_the_largest_searches_for_nothing_much_smaller(portrait, monkeypatch):
+    asked = []
+    run = HaarDetector._run
+    monkeypatch.setattr(HaarDetector, "_run", lambda *given: asked.append(given[-1]) or run(*given))
+    (face,) = HaarDetector().largest(portrait)
+    assert asked[0] == SMALLEST
+    assert set(asked[1:]) == {int(NOTICED * face.size / LANDMARK_SHARE)}
+    asked.clear()
+    HaarDetector().detect(portrait)
+    assert set(asked) == {SMALLEST}
+    asked.clear()
+    HaarDetector(lambda image, box: (box, POINTS, 0.0)).largest(portrait)  # nobody is sure of anything
+    assert set(asked) == {SMALLEST}
 
 
 def test_a_picture_without_a_face():
@@ -165,7 +200,7 @@ def face(size: float) -> Face:
 def test_the_largest_is_taken_and_said(caplog):
     with caplog.at_level(logging.WARNING, logger="facesnap"):
         assert pick_face([face(200), face(90)], source="us.jpg").size == 200
-        assert caplog.messages == ["us.jpg has 2 faces: the largest was taken (choose another with --face N)"]
+        assert caplog.messages == ["us.jpg has several faces: the largest was taken (choose another with --face N)"]
         caplog.clear()
         assert pick_face([face(200)]).size == 200
         assert pick_face([face(200), face(90)], index=1).size == 90

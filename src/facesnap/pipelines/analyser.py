@@ -132,7 +132,9 @@ def read_face(
     """
     image = load_image(photo)
     source = Path(photo).name if isinstance(photo, str | Path) else "the photograph"
-    faces = detector.detect(image)
+    # A detector of somebody else's may have no quicker way to the largest one.
+    largest = getattr(detector, "largest", detector.detect)
+    faces: list[Face] = (largest if face is None and near is None else detector.detect)(image)
     if near is not None and faces:
         middles = np.stack([(each.box[:2] + each.box[2:]) / 2 for each in faces])
         faces = [faces[int(np.linalg.norm(middles - near, axis=1).argmin())]]
