@@ -135,6 +135,29 @@ def test_without_gradio_there_is_no_studio_and_it_is_said(
     assert said.out.startswith("FaceSnap is at http://127.0.0.1:")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], ""),
+        (["--ray"], "starting Ray ... "),
+        (["--ray-address", "auto"], "starting Ray (the cluster at auto) ... "),
+    ],
+)
+def test_who_starts_ray_is_told_before_it_takes_its_time(
+    tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facesnap.serving import ray_start
+    from facesnap.serving.server import Server
+
+    seen: list[str] = []
+    monkeypatch.setattr(ray_start, "painter_of", lambda config: seen.append(capsys.readouterr().err))
+    monkeypatch.setattr(Server, "run", lambda self, sockets: None)
+    assert app.run(["serve", "--port", "0", "--no-ui", "--data", str(tmp_path), *arguments]) == 0
+    assert seen[0].startswith(said)
+    assert seen[0].count("\n") == bool(said)
+    assert capsys.readouterr().err == ""
+
+
 def test_without_its_extra_it_says_which(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,8 +41,8 @@ from facesnap.serving.service import Service
 if find_spec("ray") is None:
     pytest.skip("Ray isn't installed: pip install facesnap[ray]", allow_module_level=True)
 
-#: Steps that take some seconds: what goes on meanwhile is what is tested.
-LONG = 300
+#: Steps that take a second or more: what goes on meanwhile is what is tested.
+LONG = 100
 
 #: Every process that a test starts has this in its environment, so that those left behind are found.
 MARK = "FACESNAP_TEST_RUN"
@@ -309,9 +309,19 @@ class TestTwoReplicas:
 SERVE = [sys.executable, "-m", "facesnap.cli.app", "serve", "--no-ui", "--port", "0", "--device", "cpu"]
 
 
+@pytest.fixture(scope="module")
+def agents() -> Iterator[set[int]]:
+    """Ray's agents of all processes that are over. Those of a killed one call it for a minute: other tests go on."""
+    left: set[int] = set()
+    yield left
+    assert_they_end(left, "none")
+
+
 @contextmanager
-def started(command: list[str], mini: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], set[int]]]:
-    """A process, and a set for its children; none of either is left afterwards."""
+def started(
+    command: list[str], mini: Path, agents: set[int], **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], set[int]]]:
+    """A process, and a set for its children; none of either is left afterwards, or it is in ``agents``."""
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         command,
@@ -330,7 +340,8 @@ def started(command: list[str], mini: Path, **environment: str) -> Iterator[tupl
     children: set[int] = set()
     try:
         yield process, children
-        assert_they_end(children, mark)
+        agents.update(pid for pid in children if b"agent" in _read(Path(f"/proc/{pid}/cmdline")).lower())
+        assert_they_end(children - agents, mark)
     finally:
         process.kill()
         process.communicate()
@@ -371,10 +382,11 @@ def painted_over_http(url: str, me: Enrolment, folder: Path, **headers: str) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_the_command_starts_a_cluster_and_leaves_no_process(
-    tmp_path: Path, tiny_mini: Path, me: Enrolment, end: signal.Signals
+    tmp_path: Path, tiny_mini: Path, me: Enrolment, agents: set[int], end: signal.Signals
 ) -> None:
-    with started([*SERVE, "--data", str(tmp_path / "data"), "--ray"], tiny_mini) as (process, children):
+    with started([*SERVE, "--data", str(tmp_path / "data"), "--ray"], tiny_mini, agents) as (process, children):
         assert process.stdout is not None
+        assert process.stdout.readline().startswith("starting Ray ...")
         found = re.search(r"http://\S+", process.stdout.readline())
         assert found is not None
         children |= ready(found.group(), process)
@@ -387,7 +399,9 @@ def test_the_command_starts_a_cluster_and_leaves_no_process(
 
 
 @pytest.mark.slow
-def test_behind_ray_s_own_proxy_with_replicas_as_needed(tmp_path: Path, tiny_mini: Path, me: Enrolment) -> None:
+def test_behind_ray_s_own_proxy_with_replicas_as_needed(
+    tmp_path: Path, tiny_mini: Path, me: Enrolment, agents: set[int]
+) -> None:
     port = free_port()
     (tmp_path / "facesnap.yaml").write_text(f"""
 http_options: {{host: 127.0.0.1, port: {port}}}
@@ -402,7 +416,7 @@ applications:
     surroundings = {"FACESNAP_TOKEN": "not-a-guess", "RAY_USAGE_STATS_ENABLED": "0"}
     surroundings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}  # Ray's own would stay in the home
     command = [str(Path(sys.executable).parent / "serve"), "run", str(tmp_path / "facesnap.yaml")]
-    with started(command, tiny_mini, **surroundings) as (process, children):
+    with started(command, tiny_mini, agents, **surroundings) as (process, children):
         url = f"http://127.0.0.1:{port}"
         children |= ready(url, process)
         assert len(children) > 5
@@ -411,11 +425,12 @@ applications:
         status = painted_over_http(url, me, tmp_path, **shown)
         assert status["state"] == "done"
         assert len(painting(process.pid)) == 1
-        for steps in (997, 998, 999):
-            wanted = {**status["request"], "num_inference_steps": steps}
-            assert httpx.post(f"{url}/v1/generations", json=wanted, headers=shown).status_code == 202
+        wanted = [{**status["request"], "num_inference_steps": steps} for steps in (997, 998, 999)]
+        jobs = [httpx.post(f"{url}/v1/generations", json=each, headers=shown).json()["id"] for each in wanted]
         wait_until(lambda: len(painting(process.pid)) == 2, 60)
         children |= family(process.pid)
+        for job in jobs:  # else they would get their grace to finish, which they don't
+            assert httpx.post(f"{url}/v1/generations/{job}/cancel", headers=shown).status_code == 200
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         assert "not-a-guess" not in out
@@ -498,9 +513,9 @@ def test_the_docs_examples_are_settings(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.slow
-def test_a_cluster_that_isn_t_there_is_one_line(tmp_path: Path, tiny_mini: Path) -> None:
+def test_a_cluster_that_isn_t_there_is_one_line(tmp_path: Path, tiny_mini: Path, agents: set[int]) -> None:
     command = [*SERVE, "--data", str(tmp_path), "--ray-address", f"127.0.0.1:{free_port()}"]
-    with started(command, tiny_mini) as (process, _):
+    with started(command, tiny_mini, agents) as (process, _):
         out, _ = process.communicate(timeout=120)
     assert process.returncode == 2
     assert re.search(r"^error: no Ray cluster is at 127.0.0.1:\d+: [^\n]+\n\Z", out, re.MULTILINE), out

@@ -143,6 +143,9 @@ def _serve(config: ServeConfig, names: list[str], browser: bool | None) -> None:
         if config.ui and find_spec("gradio") is None:
             console.note('no studio, only the API: pip install "facesnap[ui]" brings it')
             config = config.model_copy(update={"ui": False})
+        if config.ray is not None:
+            where = "" if config.ray.address is None else f" (the cluster at {config.ray.address})"
+            console.say(f"starting Ray{where} ... it takes a while; requests that need a model wait for it")
         app = create_app(Service(config, painter_of(config)), config, names)
         server = Server(app, config)
         print(f"FaceSnap is at {url_of(config)} (Ctrl+C stops it)", flush=True)

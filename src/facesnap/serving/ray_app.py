@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LOOKERS: Final = "lookers"
 PAINTERS: Final = "painters"
 
+#: Seconds between two looks whether a replica lives: one that died is replaced after the next.
+_HEALTH: Final = 2
+
 #: Calls that one looker answers at once; it looks at one photo at a time.
 LOOKS: Final = 8
 
@@ -200,6 +203,7 @@ def _deployments(config: ServeConfig) -> tuple[Application, serve.Deployment]:
         name=PAINTERS,
         max_ongoing_requests=1,  # what a busy one can't take waits for whichever is free first
         ray_actor_options={"num_cpus": settings.num_cpus, "num_gpus": gpus},
+        health_check_period_s=_HEALTH,
         graceful_shutdown_wait_loop_s=0.5,
         graceful_shutdown_timeout_s=config.limits.job_seconds,
         **number,
@@ -209,6 +213,7 @@ def _deployments(config: ServeConfig) -> tuple[Application, serve.Deployment]:
         num_replicas=settings.lookers,
         max_ongoing_requests=LOOKS,
         ray_actor_options={"num_cpus": 0},
+        health_check_period_s=_HEALTH,
         graceful_shutdown_wait_loop_s=0.5,
     )(Replica)
     on_cpu = _plain(config).model_copy(update={"device": "cpu", "dtype": "auto"})
