@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -174,3 +175,37 @@ def test_what_has_no_ffrnet_saves_nothing(mini: Any, me: Identity) -> None:
     assert take_speed("exact", Blind()) == Savings()  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="leave out speed"):
         take_speed("fast", Blind())  # type: ignore[arg-type]
+
+
+# --- the guard: what each speed does for one portrait, so that a saving can't quietly disappear ---
+
+
+@dataclass(frozen=True)
+class Most:
+    """Rows of each run of UNet and FFRNet, whole runs of the UNet, and the most bytes written (share of naive's)."""
+
+    unet: list[int]
+    ffrnet: list[int]
+    whole: int
+    bytes: float
+
+
+MOST = {
+    "exact": Most([2] * 8, [2] * 8, 8, 0.99),
+    "balanced": Most([2] * 8, [2] * 4, 4, 0.70),
+    "fast": Most([2] * 5 + [1] * 3, [2, 2, 1], 3, 0.53),
+}
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+def test_no_more_work_than_each_speed_should_do(snap: FaceSnap, me: Identity, speed: str) -> None:
+    work, most = worked(snap, me, speed), MOST[speed]
+    assert (work.unet, work.ffrnet, work.deep) == (most.unet, most.ffrnet, most.whole)
+    assert work.maps == 1
+    layers = sum(name.endswith(("attn2.to_k", "attn2.to_v")) for net in (snap.pipeline.unet, snap.pipeline.ffrnet)
+                 for name, _ in net.named_modules())  # fmt: skip
+    halves = len(set(work.unet))  # a text of two rows, and its guided row
+    assert work.projections <= layers * halves
+    share = work.bytes / worked(snap, me, NAIVE).bytes
+    assert share <= most.bytes
+    assert share > most.bytes - 0.03, "work has become less: lower the guard"

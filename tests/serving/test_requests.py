@@ -91,7 +91,7 @@ def test_only_jobs_that_can_be_painted_at_once_share_their_key() -> None:
     assert one.shared_key() == others.shared_key() == posed.shared_key()
     different: list[dict[str, Any]] = [
         {"model": "other"}, {"width": 64}, {"height": 64}, {"num_inference_steps": 5}, {"guidance_scale": 1.0},
-        {"identity_scale": 0.5}, {"landmark_scale": 0.5}, {"carry": []},
+        {"identity_scale": 0.5}, {"landmark_scale": 0.5}, {"speed": "fast"}, {"carry": []},
     ]  # fmt: skip
     keys = {request(**values).shared_key() for values in different}
     assert len(keys) == len(different)

@@ -273,3 +273,18 @@ def test_the_embedded_model_paints_a_person_of_a_photo(tmp_path: Path) -> None:
     assert done.reports[0]["pose_error"] < 15
     assert done.reports[0]["note"] == ""
     service.stop(5)
+
+
+def test_a_model_without_ffrnet_has_no_speeds(tmp_path: Path) -> None:
+    class Blind(Scripted):
+        def model(self, name: str) -> LoadedModelInfo:
+            return super().model(name).model_copy(update={"has_pose": False})
+
+    service = made(tmp_path / "data", Blind())
+    try:
+        asked = GenerationRequest(identity=enrolled(service), prompt="a person", speed="fast")
+        with pytest.raises(UsageError, match="leave out speed"):
+            service.submit(asked, "me")
+        service.submit(asked.model_copy(update={"speed": "exact"}), "me")
+    finally:
+        service.stop(1)

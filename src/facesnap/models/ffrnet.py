@@ -191,6 +191,7 @@ class FFRNet(ControlNetModel):  # type: ignore[misc]
 
             def residuals(face: HeldFace) -> list[Tensor]:
                 shown = face.shown(sample, controlnet_cond)
+                face.map_memory.rows = len(sample)
                 with remembering(face.map_memory):
                     shown = shown if mapped or shown is None else face.blank(shown)
                     states = face.states(sample, known)

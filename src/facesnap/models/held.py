@@ -99,14 +99,17 @@ class HeldFace:
 
     def shown(self, sample: Tensor, control: Tensor | None) -> Tensor | None:
         """The map that FFRNet sees: this person's own, in the sample's precision, or else the pipeline's ``control``,
-        of which a sample of the guided half alone takes the last rows.
+        of which diffusers makes two equal halves under guidance: one of them is enough. A sample of the guided half
+        alone takes the last rows.
 
         One tensor for the whole call, so that it is embedded once.
         """
+        images = len(self.tokens)
         if self.landmark_map is None:
-            if control is None or len(control) <= len(sample):
+            if control is None or len(control) != 2 * images:
                 return control
-            return self._guided_maps.get(control, lambda rows: rows[-len(sample) :])
+            half = self._guided_maps.get(control, _half)
+            return half if len(half) <= len(sample) else half[-images:]
         kept = self._maps.get("own")
         if kept is None or (kept.dtype, kept.device) != (sample.dtype, sample.device):
             kept = self._maps["own"] = self.landmark_map.to(sample)
@@ -164,6 +167,12 @@ class Held:
         if self.step is None:
             raise UsageError(f"{what} need to know the step: call FaceSnap's own pipelines")
         return self.step()
+
+
+def _half(rows: Tensor) -> Tensor:
+    """The second half of a map's rows, if the first is equal; otherwise all of them."""
+    first, second = rows.chunk(2)
+    return second if torch.equal(first, second) else rows
 
 
 def in_regions(residuals: Sequence[Sequence[Tensor]], regions: Sequence[Tensor | None]) -> list[Tensor]:

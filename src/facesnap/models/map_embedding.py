@@ -23,10 +23,13 @@ class MapMemory:
     """What was made of the last map.
 
     ``scale``: the map's strength, on the line from the empty map's embedding (0) to its own (1) and beyond.
+    ``rows``: of the batch; a map with half as many is given to both halves. 0: as many as the map has.
     """
 
     scale: float = 1.0
+    rows: int = 0
     remembered: Remembered = field(default_factory=Remembered)
+    repeated: Remembered = field(default_factory=Remembered)
 
 
 # Whoever calls keeps the memory, so that two callers that share a network never see each other's map.
@@ -51,7 +54,10 @@ class MapEmbedding(ControlNetConditioningEmbedding):  # type: ignore[misc, unuse
         memory = _MEMORY.get()
         if memory is None:
             return self._embed(conditioning)
-        return memory.remembered.get(conditioning, lambda shown: self._scaled(shown, memory.scale))
+        embedded = memory.remembered.get(conditioning, lambda shown: self._scaled(shown, memory.scale))
+        if 2 * len(embedded) != memory.rows or len(embedded) == 1:  # a single row is added to any number
+            return embedded
+        return memory.repeated.get(embedded, lambda half: torch.cat([half, half]))
 
     def _scaled(self, conditioning: Tensor, scale: float) -> Tensor:
         """``e(0) + scale * (e(map) - e(0))``, e the stock embedding."""

@@ -81,8 +81,8 @@ NAIVE: Final = Savings(keep_keys=False)
 #: What ``speed`` may be, by name.
 SPEEDS: Final[dict[str, Savings]] = {
     "exact": Savings(),
-    "balanced": Savings(share_residuals=True, residuals_every=2),
-    "fast": Savings(share_residuals=True, residuals_every=2, deep_every=2, guidance_until=0.5),
+    "balanced": Savings(deep_every=2),
+    "fast": Savings(deep_every=3, guidance_until=0.6),
 }
 
 

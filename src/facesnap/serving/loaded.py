@@ -118,6 +118,7 @@ class LoadedModel:
             guidance_scale=shared.guidance_scale,
             identity_scale=shared.identity_scale,
             landmark_scale=shared.landmark_scale,
+            speed=shared.speed,
             carry=CARRIED if shared.carry is None else shared.carry,
             callback_on_step_end=self._on_step_end(orders, watch),
         )

@@ -78,6 +78,10 @@ class PoseRequest(_Strict):
         return PoseRequest.model_validate(pose.to_json())
 
 
+#: Names of :data:`facesnap.models.savings.SPEEDS`.
+Speed = Literal["exact", "balanced", "fast"]
+
+
 class GenerationRequest(_Strict):
     """Portraits of one person. What is None is the model's own default."""
 
@@ -94,6 +98,7 @@ class GenerationRequest(_Strict):
     height: int | None = Field(default=None, ge=1, description="pixels")
     identity_scale: float = Field(default=1.0, ge=-2.0, le=3.0)
     landmark_scale: float = Field(default=1.0, ge=0.0, le=3.0)
+    speed: Speed = Field(default="exact", description="how much work is left out")
     carry: list[str] | None = Field(
         default=None, max_length=8, description="what of hair and beard is said; none is both"
     )
@@ -121,7 +126,7 @@ class GenerationRequest(_Strict):
         carried = None if self.carry is None else tuple(sorted(self.carry))
         return (
             *(self.model, self.width, self.height, self.num_inference_steps, self.guidance_scale),
-            *(self.identity_scale, self.landmark_scale, carried),
+            *(self.identity_scale, self.landmark_scale, self.speed, carried),
         )
 
 

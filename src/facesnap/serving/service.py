@@ -197,6 +197,8 @@ class Service:
         _check_multiple((request.width or info.width, request.height or info.height), info)
         if request.pose is not None and not info.has_pose:
             raise UsageError(f"model {info.name} follows no pose: leave it out")
+        if request.speed != "exact" and not info.has_pose:
+            raise UsageError(f"model {info.name} has no FFRNet, and nothing to save: leave out speed")
         self.store.identity_info(request.identity)
         first = secrets.randbelow(2**31) if request.seed is None else request.seed
         return self.engine.submit(request, range(first, first + request.num_images), client)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from facesnap.serving.config import Limits
-from facesnap.serving.requests import MAX_SEED, LoadedModelInfo
+from facesnap.serving.requests import MAX_SEED, LoadedModelInfo, Speed
+from facesnap.serving.studio import words
 from facesnap.serving.studio.asking import DICE_SEED, Wish, sizes
 from facesnap.serving.studio.posing import side_lengths
 
@@ -34,9 +37,15 @@ def test_the_models_own_size_has_no_numbers() -> None:
     assert side_lengths("128 × 160") == (128, 160)
 
 
+def test_speeds_are_the_librarys() -> None:
+    from facesnap.models.savings import SPEEDS
+
+    assert list(words.SPEEDS) == list(get_args(Speed)) == list(SPEEDS)
+
+
 def test_seeds() -> None:
     def seed(shown: float | None, new: bool) -> int:
-        return Wish("a", "", "default", "", 1, 4, 3.0, 1.0, 1.0, shown, new).seed_now()
+        return Wish("a", "", "default", "", 1, 4, 3.0, 1.0, 1.0, "exact", shown, new).seed_now()
 
     assert seed(7, False) == 7
     assert seed(-3, False) == 0

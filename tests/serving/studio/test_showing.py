@@ -17,7 +17,7 @@ EVIL = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&"
 
 def shot(**values: object) -> Shot:
     report = {"identity": 0.5, "judge": EVIL, "pose_error": 3.04, "landmark_nme": 0.06, "note": EVIL}
-    return Shot("/nowhere.png", (64, 80), 7, request(prompt=EVIL, negative_prompt=EVIL), report, EVIL)
+    return Shot("/nowhere.png", (64, 80), 7, request(prompt=EVIL, negative_prompt=EVIL), report, EVIL, "job")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,9 @@ def test_details_say_what_made_a_picture() -> None:
     html = showing.details(shot())
     for told in ("0.50", "3.0°", "6%", "64 × 80", ">7<"):
         assert told in html
-    unmeasured = Shot("/nowhere.png", (64, 64), 7, request(), {"identity": None, "note": "no face found"}, "default")
+    unmeasured = Shot(
+        "/nowhere.png", (64, 64), 7, request(), {"identity": None, "note": "no face found"}, "default", "job"
+    )
     assert f"{words.LIKENESS_NONE} (no face found)" in showing.details(unmeasured)
 
 

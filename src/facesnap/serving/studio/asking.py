@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 import gradio as gr
 
 from facesnap.serving.config import Limits, ModelSource, ServeConfig
-from facesnap.serving.requests import MAX_SEED, LoadedModelInfo, ModelInfo
+from facesnap.serving.requests import MAX_SEED, LoadedModelInfo, Speed
 from facesnap.serving.studio import showing, styles, words
 from facesnap.serving.studio.visit import Visit
 
@@ -32,6 +32,7 @@ class Asking:
     guidance: gr.Slider
     identity_scale: gr.Slider
     landmark_scale: gr.Slider
+    speed: gr.Radio
     seed: gr.Number
     new_seed: gr.Checkbox
     dice: gr.Button
@@ -41,7 +42,7 @@ class Asking:
         """What a generation is asked for with, in the order of :class:`Wish`."""
         return [
             *(self.prompt, self.negative, self.model, self.size, self.count, self.steps, self.guidance),
-            *(self.identity_scale, self.landmark_scale, self.seed, self.new_seed),
+            *(self.identity_scale, self.landmark_scale, self.speed, self.seed, self.new_seed),
         ]
 
 
@@ -58,12 +59,17 @@ class Wish:
     guidance: float
     identity_scale: float
     landmark_scale: float
+    speed: Speed
     seed: float | None
     new_seed: bool
 
     def seed_now(self) -> int:
         """The seed to use: a new one, or the one that is shown."""
         return rolled() if self.new_seed or self.seed is None else max(0, min(MAX_SEED, int(self.seed)))
+
+
+#: How many values a wish is.
+WISHED: Final = tuple(field.name for field in fields(Wish))
 
 
 def rolled() -> int:
@@ -128,6 +134,14 @@ def settings_card(first: tuple[gr.Textbox, gr.CheckboxGroup, gr.CheckboxGroup], 
             landmark_scale = gr.Slider(
                 0, 2, 1, step=0.05, label=words.LANDMARK_SCALE, info=words.LANDMARK_SCALE_MEANS, min_width=200
             )
+        speed = gr.Radio(
+            [(name, speed) for speed, name in words.SPEEDS.items()],
+            value="exact",
+            label=words.SPEED,
+            info=words.SPEED_MEANS,
+            elem_id="speed",
+            elem_classes="fs-chips",
+        )
         with gr.Row(elem_classes="fs-seed"):
             seed = gr.Number(
                 rolled(), label=words.SEED, info=words.SEED_MEANS, precision=0, minimum=0, min_width=200, elem_id="seed"
@@ -144,7 +158,8 @@ def settings_card(first: tuple[gr.Textbox, gr.CheckboxGroup, gr.CheckboxGroup], 
             elem_id="model",
         )
     return Asking(
-        *first, negative, chosen, size, count, steps, guidance, identity_scale, landmark_scale, seed, new_seed, dice
+        *(*first, negative, chosen, size, count, steps, guidance),
+        *(identity_scale, landmark_scale, speed, seed, new_seed, dice),
     )
 
 
@@ -177,10 +192,8 @@ def sizes(model: LoadedModelInfo, limits: Limits) -> list[tuple[str, str]]:
     return [(trained[1], ""), *((label, value) for value, label in others)]
 
 
-def suited(model: ModelInfo, limits: Limits) -> list[Any]:
-    """Size, steps and prompt strength that suit a model; of one that isn't loaded nobody knows them."""
-    if not isinstance(model, LoadedModelInfo):
-        return [gr.skip(), gr.skip(), gr.skip()]
+def suited(model: LoadedModelInfo, limits: Limits) -> list[Any]:
+    """Size, steps and prompt strength that suit a model."""
     return [
         gr.Dropdown(sizes(model, limits), value=""),
         min(model.default_steps, limits.steps),

@@ -15,7 +15,7 @@ from facesnap.serving.config import ServeConfig
 from facesnap.serving.requests import GenerationRequest, JobState, JobStatus
 from facesnap.serving.service import Service
 from facesnap.serving.studio import shelf, showing, words
-from facesnap.serving.studio.asking import Wish
+from facesnap.serving.studio.asking import WISHED, Wish
 from facesnap.serving.studio.attempt import attempt, line_of, sentence, warn
 from facesnap.serving.studio.posing import Posing, side_lengths
 from facesnap.serving.studio.visit import Visit
@@ -97,7 +97,7 @@ class Making:
 
     async def generate(self, visit: Visit, consent: bool, *values: Any) -> AsyncIterator[Updates]:
         """Ask for pictures and show them as they come. ``values``: of ``Asking.inputs``, then the head's sliders."""
-        wish, head = Wish(*values[:11]), values[11:]
+        wish, head = Wish(*values[: len(WISHED)]), values[len(WISHED) :]
         if visit.job:
             return
         if missing := _missing(visit, consent, wish):
@@ -217,6 +217,7 @@ class Making:
             height=height,
             identity_scale=wish.identity_scale,
             landmark_scale=wish.landmark_scale,
+            speed=wish.speed,
         )
 
     def _busy(self, text: str, preview: str | None, share: float) -> Updates:

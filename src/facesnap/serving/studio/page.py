@@ -72,9 +72,8 @@ def page(service: Service, config: ServeConfig) -> gr.Blocks:
 
 def _suited(service: Service, config: ServeConfig, name: str) -> list[Any]:
     """What suits a model; nothing changes as long as it can't be loaded, which generating will tell."""
-    models, _ = attempt(service.models)
-    found = [model for model in models or [] if model.name == name]
-    return asking.suited(found[0], config.limits) if found else [gr.skip(), gr.skip(), gr.skip()]
+    model, _ = attempt(lambda: service.model(name))
+    return asking.suited(model, config.limits) if model else [gr.skip(), gr.skip(), gr.skip()]
 
 
 def _connect_asking(asked: asking.Asking, service: Service, config: ServeConfig) -> None:
