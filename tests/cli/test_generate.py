@@ -34,7 +34,8 @@ torch.set_num_threads(1)
 def _mini(tiny_mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACESNAP_MINI", str(tiny_mini))
     fixed = FixedDetector((30, 30, 120, 120))
-    monkeypatch.setattr(HaarDetector, "detect", lambda self, image: fixed.detect(image))
+    for name in ("detect", "largest"):
+        monkeypatch.setattr(HaarDetector, name, lambda self, image: fixed.detect(image))
 
 
 @pytest.fixture

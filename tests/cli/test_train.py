@@ -39,7 +39,8 @@ def test_from_settings_to_a_portrait(
     assert shown.out.strip() == str(tmp_path / "out" / "adapter")
     assert "train 2/2 " in shown.err
     fixed = FixedDetector((30, 30, 120, 120))
-    monkeypatch.setattr(HaarDetector, "detect", lambda self, image: fixed.detect(image))
+    for name in ("detect", "largest"):
+        monkeypatch.setattr(HaarDetector, name, lambda self, image: fixed.detect(image))
     save_png(tmp_path / "me.png", np.random.default_rng(3).integers(0, 256, (160, 160, 3), dtype=np.uint8))
     asked = (
         "--prompt",
