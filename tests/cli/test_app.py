@@ -27,7 +27,7 @@ COMMANDS = [
     *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["inspect"], ["doctor"], ["demo"], ["evaluate"]),
     *(["world", "render"], ["world", "sheet"], ["world", "check"], ["world", "stats"], ["world", "fetch"]),
     *(["data", "prepare"], ["data", "stats"], ["data", "check"]),
-    *(["world", "recognise"], ["mini", "train"], ["serve"]),
+    *(["world", "recognise"], ["mini", "train"], ["serve"], ["batch"]),
 ]
 
 

@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from facesnap import __version__
 from facesnap.cli import (
+    batch,
     compare,
     console,
     data,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 
 app.command("generate")(generate.generate)
+app.command("batch")(batch.batch)
 app.command("enroll")(enroll.enroll)
 app.command("landmarks")(landmarks.landmarks)
 app.command("compare")(compare.compare)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from facesnap.core import errors
+
+#: Seconds between lines that tell how far the work is, where there is no terminal for a bar.
+TELL_EVERY = 30
 
 
 def one_line(text: object) -> str:
@@ -83,6 +87,41 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def counted(unit: str) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show how long work goes on, and how fast: a bar on a terminal, a line now and then elsewhere.
+
+    Yields what is told: what is being done, how many more are done, and (if known) of how many.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), TextColumn(f"{{task.completed:.0f}} {unit}")),
+        *(TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
+    )
+    tasks: dict[str, Any] = {}
+    started: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    began = time.monotonic()
+    told = [began]
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+
+        def progress(what: str, more: int, of: int | None) -> None:
+            now = time.monotonic()
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=of, rate="")
+                started[what], counts[what] = began if len(tasks) == 1 else now, 0
+            counts[what] += more
+            rate = f"{counts[what] / max(now - started[what], 1e-3):.1f} {unit}/s"
+            bar.update(tasks[what], advance=more, rate=rate)
+            if bar.disable and now - told[0] >= TELL_EVERY:
+                told[0] = now
+                say(f"{what}: {counts[what]} {unit}, {rate}")
+
+        yield progress
 
 
 def check_folder(folder: Path, option: str = "--output") -> None:

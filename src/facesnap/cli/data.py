@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,13 +13,11 @@ from facesnap.core.errors import InputError, UsageError
 from facesnap.core.lazy import require_all
 
 if TYPE_CHECKING:
-    from facesnap.data.prepare import Progress, Request
+    from facesnap.data.prepare import Request
 
 app = typer.Typer(help="Data sets of real photographs, to train adapters on.", no_args_is_help=True)
 
 _KEPT, _PEOPLE, _WORDS, _WORK = "What is kept", "People", "Words", "Work"
-#: Seconds between lines that tell how far the work is, where there is no terminal for a bar.
-TELL_EVERY = 30
 
 
 @app.command("prepare")
@@ -165,7 +160,7 @@ def prepare(
     where = str(choose_device(device, mps=False))
     load = EncoderSource("", _path(face_encoder), _path(image_encoder), where)
     backend = Backend(workers or cores(), ray, "" if ray_address in (None, "local") else str(ray_address), (where,))
-    with _shown() as progress:
+    with console.counted("photos") as progress:
         work(request, load, backend, progress, console.say)
     print(f"{output}\n{output / 'report.html'}")
 
@@ -183,38 +178,6 @@ def _tell_plan(request: Request) -> None:
         f"{plan['named']} with a person's name ({plan['people']} people), {plan['captions']} with a caption, "
         f"{plan['problems']} that can't be used as their files or sidecars are"
     )
-
-
-@contextmanager
-def _shown() -> Iterator[Progress]:
-    """A bar with the rate on a terminal, a line now and then elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        *(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} photos")),
-        *(TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
-    )
-    tasks: dict[str, Any] = {}
-    started: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    began = time.monotonic()
-    told = [began]
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-
-        def progress(what: str, more: int, of: int | None) -> None:
-            now = time.monotonic()
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=of, rate="")
-                started[what], counts[what] = began if len(tasks) == 1 else now, 0
-            counts[what] += more
-            rate = f"{counts[what] / max(now - started[what], 1e-3):.1f} photos/s"
-            bar.update(tasks[what], advance=more, rate=rate)
-            if bar.disable and now - told[0] >= TELL_EVERY:
-                told[0] = now
-                console.say(f"{what}: {counts[what]} photos, {rate}")
-
-        yield progress
 
 
 @app.command("stats")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +13,14 @@ from facesnap.core.errors import UsageError
 
 if TYPE_CHECKING:
     from facesnap.pipelines.facade import FaceSnap
+    from facesnap.pipelines.loading.choice import ModelChoice
 
 _PANEL = options.MODEL
 
 
 @dataclass
-class Model:
-    """Base, adapter, encoders; LoRAs, scheduler, other ControlNets; device."""
+class Networks:
+    """Base, adapter, encoders; LoRAs, scheduler; device."""
 
     base: options.Base = "mini"
     adapter: options.Adapter = None
@@ -39,6 +40,60 @@ class Model:
         str | None,
         typer.Option("--scheduler", metavar="NAME", rich_help_panel=_PANEL, help="Diffusers' name of another sampler."),
     ] = None
+    device: options.Device = "auto"
+    dtype: options.DType = "auto"
+    offload: Annotated[
+        str,
+        typer.Option(
+            "--offload",
+            metavar="none|model|sequential|group",
+            rich_help_panel=_PANEL,
+            help="Keep weights on the CPU while they rest, for models larger than the card's memory.",
+        ),
+    ] = "none"
+
+    def check(self) -> None:
+        """Refuse, before anything is loaded, what can be told to be wrong.
+
+        Raises:
+            UsageError: no number as weight, an unknown scheduler.
+            AdapterError: no such base, adapter or LoRA.
+            MissingExtraError: LoRAs need peft.
+        """
+        options.check_model(self.base, self.adapter)
+        loras = [_parse_lora(words) for words in self.lora or []]
+        if loras or self.scheduler is not None:
+            from facesnap.pipelines.loading.customise import check_loras, find_scheduler
+
+            check_loras([file for file, _ in loras])
+            if self.scheduler is not None:
+                find_scheduler(self.scheduler)
+
+    def choice(self) -> ModelChoice:
+        """What is to be loaded."""
+        from facesnap.pipelines.loading.choice import ModelChoice
+
+        return ModelChoice(
+            base=self.base,
+            adapter=self.adapter,
+            dtype=self.dtype,
+            base_config=self.base_config,
+            face_encoder=None if self.face_encoder is None else str(self.face_encoder),
+            image_encoder=None if self.image_encoder is None else str(self.image_encoder),
+            offload=self.offload,
+            loras=tuple((str(file), weight) for file, weight in map(_parse_lora, self.lora or [])),
+            scheduler=self.scheduler,
+        )
+
+    def load(self) -> FaceSnap:
+        """The model, with all that is set on it; see :meth:`FaceSnap.from_pretrained` for errors."""
+        return self.choice().load(self.device)
+
+
+@dataclass
+class Model(Networks):
+    """The same, and other ControlNets beside FFRNet."""
+
     controlnet: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,63 +111,25 @@ class Model:
         list[float] | None,
         typer.Option("--control-scale", rich_help_panel=_PANEL, help="Its weight (1), in the same order."),
     ] = None
-    device: options.Device = "auto"
-    dtype: options.DType = "auto"
-    offload: Annotated[
-        str,
-        typer.Option(
-            "--offload",
-            metavar="none|model|sequential|group",
-            rich_help_panel=_PANEL,
-            help="Keep weights on the CPU while they rest, for models larger than the card's memory.",
-        ),
-    ] = "none"
 
     def check(self) -> None:
-        """Refuse, before anything is loaded, what can be told to be wrong.
+        """The same.
 
         Raises:
-            UsageError: not as many control images or scales as ControlNets, no number as weight, an unknown scheduler.
-            AdapterError: no such base, adapter or LoRA.
+            UsageError: not as many control images or scales as ControlNets. And what is wrong with the rest.
             ImageError: a control image that can't be read.
-            MissingExtraError: LoRAs need peft.
         """
-        options.check_model(self.base, self.adapter)
         nets, images, scales = self.controlnet or [], self.control_image or [], self.control_scale or []
         if len(images) != len(nets):
             raise UsageError(f"{len(nets)} --controlnet and {len(images)} --control-image: give each an image")
         if scales and len(scales) != len(nets):
             raise UsageError(f"{len(nets)} --controlnet and {len(scales)} --control-scale: give each a weight, or none")
+        super().check()
         options.check_photos(*images)
-        self._loras = [_parse_lora(words) for words in self.lora or []]
-        if self._loras or self.scheduler is not None:
-            from facesnap.pipelines.loading.customise import check_loras, find_scheduler
 
-            check_loras([file for file, _ in self._loras])
-            self._scheduler = None if self.scheduler is None else find_scheduler(self.scheduler)
-
-    def load(self) -> FaceSnap:
-        """The model, with all that is set on it; see :meth:`FaceSnap.from_pretrained` for errors."""
-        from facesnap.pipelines.facade import FaceSnap
-
-        snap = FaceSnap.from_pretrained(
-            self.base,
-            self.adapter,
-            self.device,
-            self.dtype,
-            base_config=self.base_config,
-            controlnets=self.controlnet or (),
-            face_encoder=self.face_encoder,
-            image_encoder=self.image_encoder,
-            offload=self.offload,  # type: ignore[arg-type]  # it is checked there
-        )
-        if self._loras or self.scheduler is not None:
-            from facesnap.pipelines.loading.customise import add_loras, set_scheduler
-
-            add_loras(snap.pipeline, self._loras)
-            if self._scheduler is not None:
-                set_scheduler(snap.pipeline, self._scheduler)
-        return snap
+    def choice(self) -> ModelChoice:
+        """The same."""
+        return replace(super().choice(), controlnets=tuple(self.controlnet or ()))
 
     def call(self) -> dict[str, Any]:
         """What a call is given of these."""

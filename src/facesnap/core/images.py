@@ -54,13 +54,24 @@ def load_image(source: ImageSource) -> np.ndarray:
     return _from_path(Path(source))
 
 
-def _from_path(path: Path) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """The bytes of a photograph, as :func:`load_image` reads its file. ImageError calls it by its ``name``."""
+    if not content:
+        raise ImageError(f"{name} is empty (0 bytes)")
+    return _decoded(io.BytesIO(content), name)
 
+
+def _from_path(path: Path) -> np.ndarray:
     name = _printable(path)
     _check_file(path, name)
+    return _decoded(path, name)
+
+
+def _decoded(source: Path | io.BytesIO, name: str) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(source, formats=FORMATS) as image:
             return _from_pil(image, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import shlex
@@ -10,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from facesnap.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     import torch
+
+#: Kinds of devices, by the names that users give them.
+DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 
 
 def choose_device(name: str = "auto", mps: bool = True) -> torch.device:
@@ -28,7 +32,7 @@ def choose_device(name: str = "auto", mps: bool = True) -> torch.device:
     """
     import torch
 
-    if name.split(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+    if name.split(":")[0] not in DEVICES:
         raise UsageError(f"unknown device {name!r}: use auto, cpu, cuda or mps")
     if name == "auto":
         other = "mps" if mps and torch.backends.mps.is_available() else "cpu"
@@ -69,6 +73,27 @@ def _processor() -> str:
 def own_command() -> str:
     """What this process was called with, as one would type it."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, an accelerator's or the machine's."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    # On the CPU, torch has no class of its own for it.
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def free_memory() -> None:
+    """Give back what nobody holds any more, an accelerator's cache included."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def cores() -> int:

@@ -141,7 +141,10 @@ _work: Callable[[Any], Any] | FaceSnapError | None = None
 
 def _start_worker(task: Task[Any, Any], places: Any, threads: int, ends: connection.Connection) -> None:
     global _work
+    from tqdm import tqdm
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches everyone: the first process decides
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which would outlive a worker that ends at once
     threading.Thread(target=_end_when_told, args=(ends,), daemon=True).start()
     _limit_threads(threads)
     try:
@@ -275,6 +278,7 @@ def _reason(error: BaseException) -> FaceSnapError:
         if isinstance(seen, FaceSnapError):
             return seen
         seen = getattr(seen, "cause", None) or seen.__cause__
-    return LostWorkerError(
+    kind = OutputError if type(error).__name__.startswith("RayTaskError") else LostWorkerError  # a fault of the job's
+    return kind(
         f"a worker on Ray failed: {one_line(Exception(str(error).strip().splitlines()[-1]))}; run again, it resumes"
     )

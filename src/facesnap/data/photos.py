@@ -7,7 +7,6 @@ each, and read in others.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from facesnap.core.errors import ImageError, InputError, UsageError, one_line
-from facesnap.core.images import FORMATS, load_image
+from facesnap.core.images import decode_image
 from facesnap.data.layout import CONSENTS
 
 #: Endings of the files that are looked at, in folders and tars.
@@ -83,19 +82,11 @@ def decoded(content: bytes) -> np.ndarray:
     Raises:
         ImageError: they are no picture, damaged, or over 100 megapixels.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    if not content:
-        raise ImageError("empty (0 bytes)")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            return load_image(image)
-    except UnidentifiedImageError as error:
-        raise ImageError("not a picture that can be read") from error
-    except ImageError as error:
-        raise ImageError(str(error).removeprefix("the picture").lstrip(": ").removeprefix("is ")) from error
-    except Exception as error:  # Pillow's decoders raise whatever they stumble on
-        raise ImageError(f"damaged or cut short: {one_line(error)}") from error
+        return decode_image(content, "it")
+    except ImageError as error:  # reports name the photo themselves
+        why = str(error).removeprefix("it").lstrip(": ").removeprefix("is ")
+        raise ImageError(why.removesuffix(": use a JPEG, PNG or WebP file")) from error
 
 
 def photos_of(source: str | Path, words: Words) -> Iterator[Photo]:

@@ -6,7 +6,6 @@ final name, so at most the chunks and shards that were being worked on are done 
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from facesnap import __version__
 from facesnap.core.errors import InputError, OutputError, UsageError, one_line
+from facesnap.core.folders import only_run
 from facesnap.core.images import write_atomic
 from facesnap.core.workers import Backend, run, session
 from facesnap.data.captions import Captioner
@@ -157,14 +157,9 @@ def planned(request: Request) -> dict[str, Any]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Only one run at a time in a folder; the lock ends with the process, however that ends."""
+    """Only one run at a time in a folder, which leaves nothing half written of those before."""
     try:
-        (folder / PARTS).mkdir(parents=True, exist_ok=True)
-        with open(folder / PARTS / LOCK, "w", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(f"another run is at work in {folder}: wait for it, or use another folder") from error
+        with only_run(folder, folder / PARTS / LOCK):
             for left in (*folder.glob(".*.tmp"), *(folder / PARTS).glob(".*.tmp")):
                 left.unlink(missing_ok=True)  # of a killed run
             yield
