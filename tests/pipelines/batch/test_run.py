@@ -93,15 +93,18 @@ def test_only_what_is_missing_or_asked_otherwise_is_made(folder: Path, write: Wr
     run_batch(write(*jobs), out)
     before = stamps(out)
     (out / "a" / "0001.png").unlink()
-    whole = (out / "a" / "0002.png").read_bytes()
-    (out / "a" / "0002.png").write_bytes(whole[: len(whole) // 2])
-    (out / "a" / "0003.png").write_bytes(whole[:-20] + b"\0" + whole[-19:])  # the last checksum is wrong
+    whole = {name: (out / name).read_bytes() for name in before if name != "a/0001.png"}
+    (out / "b" / "0000.png").write_bytes(whole["b/0000.png"][:1000])
+    (out / "a" / "0002.png").write_bytes(whole["a/0002.png"][:-30])
+    wrong = bytearray(whole["a/0003.png"])
+    wrong[-13] ^= 1  # of the checksum before the 12 bytes of the end mark
+    (out / "a" / "0003.png").write_bytes(wrong)
     (out / "a" / ".0123.tmp").write_bytes(b"half")
     outcome = run_batch(write(*jobs), out)
-    assert (outcome.made, outcome.kept) == (3, 3)
+    assert (outcome.made, outcome.kept) == (4, 2)
     after = stamps(out)
-    assert {name for name in after if after[name] == before.get(name)} == {"a/0000.png", "b/0000.png", "b/0001.png"}
-    assert (out / "a" / "0002.png").read_bytes() == whole
+    assert {name for name in after if after[name] == before.get(name)} == {"a/0000.png", "b/0001.png"}
+    assert planned(read_jobs(folder / "jobs.jsonl"), out) == (6, 6)
     assert not list(out.rglob("*.tmp"))
     jobs[1]["num_inference_steps"] = 3
     assert run_batch(write(*jobs), out).made == 2
