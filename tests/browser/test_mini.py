@@ -9,8 +9,10 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.browser import acting
 from tests.browser.conftest import Studio, studio_of
+from tests.serving.apps import wait_until
 
 from facesnap.serving.config import ServeConfig
+from facesnap.serving.studio import words
 
 pytestmark = [pytest.mark.slow, pytest.mark.mini]
 
@@ -33,6 +35,7 @@ def test_a_portrait_by_mini(real: Studio, open_page: Callable[..., Page], shoot:
     acting.unfold(page, "advanced")
     page.locator("#count input[type=number]").fill("3")
     page.locator("#count input[type=number]").press("Tab")
+    page.locator("#speed label", has_text="Balanced").click()
     acting.generate(page)
     page.wait_for_selector("#forming img")
     shoot(page, "mini-running")
@@ -44,3 +47,15 @@ def test_a_portrait_by_mini(real: Studio, open_page: Callable[..., Page], shoot:
     page.locator("#compare-this").click()
     expect(page.locator("#comparison strong")).to_be_visible()
     shoot(page, "mini-compare")
+    page.get_by_role("tab", name=words.TAB_MAKE).click()
+    (first,) = real.service.identities()
+    page.locator("#use").click()  # the portrait is the person now
+    wait_until(lambda: [each.id for each in real.service.identities()] not in ([], [first.id]))
+    expect(page.locator("#person-note")).to_contain_text("is ready")
+    acting.describe(page, "a pencil sketch of a person")
+    acting.generate(page)
+    acting.pictures(page, 6)
+    newest = real.service.jobs()[0]
+    assert newest.request.identity == real.service.identities()[0].id
+    assert newest.request.speed == "balanced"
+    shoot(page, "mini-from-a-portrait")

@@ -99,6 +99,7 @@ class Making:
         """Ask for pictures and show them as they come. ``values``: of ``Asking.inputs``, then the head's sliders."""
         wish, head = Wish(*values[: len(WISHED)]), values[len(WISHED) :]
         if visit.job:
+            yield {self.stage.status: gr.skip()}
             return
         if missing := _missing(visit, consent, wish):
             warn(missing)
