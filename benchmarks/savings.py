@@ -49,8 +49,13 @@ VARIANTS: Final[dict[str, tuple[Savings, int | None]]] = {
     **{f"guidance until {share:.0%}": (Savings(guidance_until=share), None) for share in (0.8, 0.6)},
     **{
         f"deep every {k}, {kept} kept": (Savings(deep_every=k, deep_kept=kept), None)
-        for k, kept in ((2, 1), (2, 2), (3, 2), (4, 2))
+        for k, kept in ((2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (4, 2))
     },
+    **{
+        f"deep every {k}, 1 kept, guidance until 80%": (Savings(deep_every=k, deep_kept=1, guidance_until=0.8), None)
+        for k in (3, 4)
+    },
+    "10 steps, deep every 2, 1 kept": (Savings(deep_every=2, deep_kept=1), 10),
     "deep every 3 after 30%": (Savings(deep_every=3, deep_window=(0.3, 1.0)), None),
     **{f"{steps} steps": (Savings(), steps) for steps in (14, 10)},
     "10 steps, deep every 2": (DEEP, 10),
@@ -63,6 +68,7 @@ VARIANTS: Final[dict[str, tuple[Savings, int | None]]] = {
         for k, share in ((2, 0.8), (2, 0.6), (2, 0.5), (3, 0.8), (3, 0.6), (4, 0.8))
     },
 }
+LABELLED: Final = ("shared residuals", "guidance until 60%", "residuals every 3", "10 steps", "14 steps")
 FIGURES: Final = ("facesim", "clip_t", "nme", "sharpness")
 
 
@@ -218,8 +224,9 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         style = {"color": "tab:blue" if named else "tab:gray", "fmt": "o" if named else "."}
         axes.errorbar(row["arithmetic"], ratio.value, [[ratio.value - ratio.low], [ratio.high - ratio.value]],
                       capsize=2, linewidth=0.8, **style)  # fmt: skip
-        axes.annotate(row["name"], (row["arithmetic"], ratio.value), fontsize=7, xytext=(4, 3),
-                      textcoords="offset points")  # fmt: skip
+        if named or row["name"] in LABELLED:  # all of them would cover each other; the table has them
+            axes.annotate(row["name"], (row["arithmetic"], ratio.value), fontsize=8, xytext=(5, 4),
+                          textcoords="offset points")  # fmt: skip
     axes.axvline(1.0, color="black", linewidth=0.6)
     axes.set_xlabel("arithmetic, as a ratio to the plain picture without identity")
     axes.set_ylabel("FaceSim, as a ratio to exact")

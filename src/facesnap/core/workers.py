@@ -65,19 +65,32 @@ class Backend:
     threads: int | None = 1
     gpus: float | None = None
 
+    @property
+    def gpus_each(self) -> float:
+        """GPUs that Ray keeps for each worker."""
+        return float(self.devices[0].startswith("cuda")) if self.gpus is None else self.gpus
 
-def run(task: Task[Job, Result], jobs: Iterable[Job], backend: Backend) -> Generator[Result, None, None]:
+
+def run(
+    task: Task[Job, Result], jobs: Iterable[Job], backend: Backend, *, heavy: bool = False
+) -> Generator[Result, None, None]:
     """Do jobs, yielding results as they come, in any order; after an exception no other job is started.
 
-    Jobs are taken from ``jobs`` as workers get free, so that few of them are in memory. Whoever closes the generator
-    waits for the jobs that are being done; ``KeyboardInterrupt`` (also one thrown into it) ends them at once.
+    Whoever closes the generator waits for the jobs that are being done; ``KeyboardInterrupt`` (also one thrown into it)
+    ends them at once.
+
+    Args:
+        task: what workers do.
+        jobs: taken as workers get free, so that few of them are in memory; but for Ray Data, which takes all of them.
+        backend: who works.
+        heavy: jobs carry contents, not names alone. On Ray they then go to actors one by one, instead of to Ray Data.
 
     Raises:
         LostWorkerError: a worker was killed. UsageError: Ray can't be reached, or has no room for a worker.
         MissingExtraError: Ray isn't installed. And what ``Task.start`` or a job raises.
     """
     if backend.ray:
-        yield from _on_ray(task, jobs, backend)
+        yield from (_on_actors if heavy else _on_ray_data)(task, jobs, backend)
     elif backend.workers <= 1:
         yield from _here(task, jobs, backend)
     else:
@@ -179,8 +192,24 @@ def _do(job: Any) -> Any:
 # --- Ray ---
 
 
+class _Row:
+    """A worker of Ray Data. A job, its result and the task travel pickled, as a column each (Ray warns of constructor
+    arguments, which a restarted worker may miss).
+    """
+
+    def __init__(self) -> None:
+        self._do: Callable[[Any], Any] | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if self._do is None:
+            task, device, threads = pickle.loads(batch["task"][0])
+            _limit_threads(threads)
+            self._do = task.start(device)
+        return {"result": [pickle.dumps(self._do(pickle.loads(job))) for job in batch["job"]]}
+
+
 class _Actor:
-    """A worker on Ray. Jobs and results travel pickled by us, as they do between processes."""
+    """A worker on Ray that is given one job after the other; they travel pickled by us, as between processes."""
 
     def __init__(self, task: bytes, device: str, threads: int) -> None:
         self._task, self._device, self._threads = task, device, threads
@@ -212,7 +241,30 @@ def session(backend: Backend) -> Iterator[None]:
             ray.shutdown()
 
 
-def _on_ray(task: Task[Job, Result], jobs: Iterable[Job], backend: Backend) -> Generator[Result, None, None]:
+def _on_ray_data(task: Task[Job, Result], jobs: Iterable[Job], backend: Backend) -> Generator[Result, None, None]:
+    ray, data = require("ray", "ray"), require("ray.data", "ray")
+    packed = pickle.dumps((task, backend.devices[0], backend.threads or 1))
+    rows = [{"job": pickle.dumps(job), "task": packed} for job in jobs]
+    if not rows:
+        return
+    if not ray.is_initialized():
+        _connect(ray, backend)
+    data.DataContext.get_current().enable_progress_bars = False
+    results = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        _Row,
+        batch_size=1,
+        compute=data.ActorPoolStrategy(size=min(backend.workers, len(rows))),
+        num_cpus=backend.threads or 1,
+        num_gpus=backend.gpus_each,
+    )
+    try:
+        for row in results.iter_rows():
+            yield pickle.loads(row["result"])
+    except ray.exceptions.RayError as error:
+        raise _reason(error) from error
+
+
+def _on_actors(task: Task[Job, Result], jobs: Iterable[Job], backend: Backend) -> Generator[Result, None, None]:
     ray = require("ray", "ray")
     left = iter(jobs)
     waiting = list(islice(left, 1))
@@ -251,8 +303,12 @@ def _crew(ray: Any, task: Task[Any, Any], backend: Backend) -> list[Any]:
     """Handles of the workers; Ray finds places for them meanwhile."""
     packed, threads = pickle.dumps(task), backend.threads or 1
     device = backend.devices[0]
-    gpus = backend.gpus if backend.gpus is not None else float(device.startswith("cuda"))
-    kept = {"num_cpus": threads, "num_gpus": gpus, "max_restarts": _RESTARTS, "max_task_retries": _RESTARTS}
+    kept = {
+        "num_cpus": threads,
+        "num_gpus": backend.gpus_each,
+        "max_restarts": _RESTARTS,
+        "max_task_retries": _RESTARTS,
+    }
     actor = ray.remote(_Actor).options(**kept)
     return [actor.remote(packed, device, threads) for _ in range(backend.workers)]
 
@@ -260,6 +316,7 @@ def _crew(ray: Any, task: Task[Any, Any], backend: Backend) -> list[Any]:
 def _connect(ray: Any, backend: Backend) -> None:
     import logging
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     common = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     try:
         if backend.address:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from facesnap.core.errors import BusyError, FaceSnapError, MissingError, OutputError
+from facesnap.core.machine import out_of_memory
 from facesnap.serving.config import ServeConfig
 from facesnap.serving.events import Events
-from facesnap.serving.local import out_of_memory
 from facesnap.serving.painter import Order, Painted, Painter
 from facesnap.serving.queue import FairQueue, Ticket
 from facesnap.serving.requests import GenerationRequest, JobState, JobStatus

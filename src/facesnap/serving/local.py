@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
+from facesnap.core.machine import free_memory, out_of_memory
 from facesnap.core.pose import Pose
 from facesnap.serving.config import DEFAULT_MODEL, ModelSource, ServeConfig
 from facesnap.serving.painter import Enrolment, Order, Painted, Watch
@@ -105,14 +104,14 @@ class LocalPainter:
             if not out_of_memory(error):
                 raise
         # Outside of the handler, whose traceback holds every tensor of the batch.
-        _free_memory()
+        free_memory()
         raise MemoryError("not enough memory for this batch")
 
     def close(self) -> None:
         """See :class:`Painter`."""
         with self._loading:
             self._models.clear()
-        _free_memory()
+        free_memory()
 
     def loaded(self, name: str) -> LoadedModel:
         """A model by its name, loaded if it isn't yet.
@@ -135,23 +134,3 @@ class LocalPainter:
 def not_loaded(name: str, source: ModelSource) -> ModelInfo:
     """What is known of a model that nobody asked for yet."""
     return ModelInfo(name=name, base=source.base, adapter=source.adapter, loaded=False)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, an accelerator's or the machine's."""
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return False
-    # On the CPU, torch has no class of its own for it.
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
-
-
-def _free_memory() -> None:
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from facesnap.core.errors import FaceSnapError
+from facesnap.core.machine import out_of_memory
 from facesnap.serving.config import DEFAULT_MODEL, ServeConfig
-from facesnap.serving.local import LocalPainter, out_of_memory
+from facesnap.serving.local import LocalPainter
 from facesnap.serving.painter import Order
 
 

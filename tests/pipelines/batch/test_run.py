@@ -225,7 +225,8 @@ def test_where_workers_are_killed_batches_get_smaller(
     sizes: list[int] = []
     said: list[str] = []
 
-    def run(task: Any, jobs: Any, backend: Backend) -> Any:
+    def run(task: Any, jobs: Any, backend: Backend, heavy: bool) -> Any:
+        assert heavy
         painter = task.start("cpu")
         for job in jobs:
             sizes.append(len(job.orders))

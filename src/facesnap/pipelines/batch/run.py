@@ -136,7 +136,7 @@ def _make(work: _Work) -> None:
         work.progress("portraits", 0, total)
     while work.results.missing:
         try:
-            with closing(run(Paint(work.model), work.batches(), work.backend)) as batches:
+            with closing(run(Paint(work.model), work.batches(), work.backend, heavy=True)) as batches:
                 try:
                     for painted in batches:
                         _keep(work, painted, told)
