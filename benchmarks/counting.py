@@ -142,7 +142,7 @@ def costs_of(name: str, size: int) -> dict[Any, float]:
 def shallow(unet: Any, sample: tuple[Any, ...], more: dict[str, Any], kept: int) -> float:
     """Operations of a run that recalls the deep features."""
     deep, rows = _Deep(unet, kept), len(sample[0])
-    with torch.no_grad(), intercepting({**kept_keys(unet), **deep.handlers}):
+    with torch.no_grad(), intercepting({**kept_keys(unet), **deep.handlers()}):
         deep.begin(True, rows)
         unet(*sample, **more)
         deep.begin(False, rows)

@@ -36,3 +36,5 @@ def test_inference_tensors_which_count_no_versions_are_remembered_too() -> None:
     with torch.inference_mode():
         x = torch.ones(1)
         assert memory.get(x, torch.neg) is memory.get(x, torch.neg)
+        x.add_(1)
+        assert memory.get(x, torch.neg).tolist() == [-2.0]

@@ -14,6 +14,7 @@ from tests.pipelines.work import Work, counted
 from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
+from facesnap.models import recall
 from facesnap.models.savings import NAIVE, SPEEDS, Savings
 from facesnap.pipelines.facade import FaceSnap
 from facesnap.pipelines.passes.many import Portrait
@@ -113,6 +114,15 @@ def test_deep_features_are_recalled(snap: FaceSnap, me: Identity) -> None:
     assert np.array_equal(made(snap, me, closed), made(snap, me))
     less, more = (worked(snap, me, Savings(deep_every=3, deep_kept=kept)).bytes for kept in (1, 2))
     assert less < more < worked(snap, me, "exact").bytes
+
+
+def test_deep_features_end_with_their_call(snap: FaceSnap, me: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Any] = []
+    stock = recall._Deep.__init__
+    monkeypatch.setattr(recall._Deep, "__init__", lambda self, *args: (held.append(self), stock(self, *args))[1])
+    made(snap, me, "fast")
+    assert held
+    assert not any(deep._made for deep in held)
 
 
 def test_nothing_is_recalled_from_call_to_call(snap: FaceSnap, me: Identity) -> None:

@@ -45,28 +45,29 @@ def saving(unet: nn.Module, savings: Savings, images: int, step: Step) -> Iterat
     Raises:
         UsageError: the UNet is compiled as a whole, and part of it should be left out.
     """
-    handlers: dict[nn.Module, Handler] = {}
-    if is_compiled(unet):
-        if savings.reuses_deep:
-            raise UsageError(
-                "deep_every doesn't work on a UNet that is compiled as a whole: FaceSnap.compile does blocks"
-            )
-    elif savings.keep_keys:
-        handlers |= kept_keys(unet)
-    if savings.timed:
-        deep = _Deep(unet, savings.deep_kept) if savings.reuses_deep else None
-        handlers |= {} if deep is None else deep.handlers
+    handlers = kept_keys(unet) if savings.keep_keys else {}
+    deep = _Deep(unet, savings.deep_kept) if savings.reuses_deep else None
+    if deep is not None or savings.guidance_until < 1.0:
+        if is_compiled(unet):
+            raise UsageError("deep_every and guidance_until need a UNet not compiled as a whole: use FaceSnap.compile")
+        handlers |= {} if deep is None else deep.handlers()
         handlers[unet] = _Runs(savings, images, step, deep)
-    with intercepting(handlers):
-        yield
+    try:
+        with intercepting(handlers):
+            yield
+    finally:
+        if deep is not None:  # they are large, and the handlers hold them in a circle
+            deep.forget()
 
 
 def kept_keys(net: nn.Module) -> dict[nn.Module, Handler]:
     """Handlers that compute the keys and values of each text or face once.
 
     Layers that aren't plain (LoRA's, quantised ones) are left alone: what they do may change between two steps. So are
-    compiled blocks, which can't be looked into.
+    compiled networks and blocks, which can't be looked into.
     """
+    if is_compiled(net):
+        return {}
     attentions = (module for name, module in _open_modules(net) if name == "attn2")
     projections = (part for attention in attentions for part in (attention.to_k, attention.to_v))
     return {part: partial(_kept, Remembered(SOURCES)) for part in projections if type(part) is nn.Linear}
@@ -94,14 +95,20 @@ class _Deep:
 
     def __init__(self, unet: nn.Module, kept: int) -> None:
         self.recalls, self.rows = False, 0
+        self._modules = deep_modules(unet, kept)
         self._made: dict[nn.Module, Any] = {}
-        self.handlers: dict[nn.Module, Handler] = {
-            module: partial(self._run_or_recall, module) for module in deep_modules(unet, kept)
-        }
+
+    def handlers(self) -> dict[nn.Module, Handler]:
+        """For :func:`intercepting`."""
+        return {module: partial(self._run_or_recall, module) for module in self._modules}
+
+    def forget(self) -> None:
+        """Give the features up."""
+        self._made.clear()
 
     def begin(self, whole: bool, rows: int) -> None:
         """A run begins, of so many rows; not a ``whole`` one recalls."""
-        self.recalls, self.rows = not whole and len(self._made) == len(self.handlers), rows
+        self.recalls, self.rows = not whole and len(self._made) == len(self._modules), rows
         if not self.recalls:
             self._made.clear()  # before new ones are made, so that memory doesn't hold both
 

@@ -13,7 +13,13 @@ from torch import Tensor
 class _Known(NamedTuple):
     source: Tensor
     version: int
+    copy: Tensor | None
     made: Tensor
+
+    def is_as_it_was(self) -> bool:
+        if self.copy is not None:
+            return torch.equal(self.source, self.copy)
+        return self.source._version == self.version
 
 
 class Remembered:
@@ -32,13 +38,19 @@ class Remembered:
         return self._known[-1].made if self._known else None
 
     def get(self, source: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """What ``make`` makes of a tensor; never remembered while gradients are recorded."""
+        """What ``make`` makes of a tensor; never remembered while gradients are recorded.
+
+        Inference tensors count no changes, so a copy of what they were is compared.
+        """
         if torch.is_grad_enabled():
             return make(source)
-        version = -1 if source.is_inference() else source._version  # inference tensors count nothing
         for known in self._known:
-            if known.source is source and known.version == version:
+            if known.source is source and known.is_as_it_was():
                 return known.made
         made = make(source)
-        self._known.append(_Known(source, version, made))
+        self._known.append(_Known(source, *_state_of(source), made))
         return made
+
+
+def _state_of(source: Tensor) -> tuple[int, Tensor | None]:
+    return (-1, source.clone()) if source.is_inference() else (source._version, None)

@@ -27,6 +27,8 @@ def test_blocks_are_compiled_and_draw_the_same(snap: FaceSnap, photo: np.ndarray
     assert not kept_keys(snap.pipeline.unet)
     for speed, picture in before.items():
         assert np.abs(made(speed) - picture).max() < 1e-5
+    made_anew = {"num_images_per_prompt": 3, "guidance_scale": 1.0, "seed": 2}
+    assert np.isfinite(np.asarray(snap("a face", me, Pose(), **{**asked, **made_anew}).images)).all()
     runs: list[Any] = []
     snap.pipeline.unet.mid_block.resnets[0].register_forward_hook(lambda *_: runs.append(1))
     made("fast")

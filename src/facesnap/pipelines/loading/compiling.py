@@ -17,7 +17,8 @@ def compile_blocks(pipeline: Any, **options: Any) -> int:
 
     Args:
         pipeline: whose UNet and ControlNets.
-        options: of ``torch.compile``; ``fullgraph=True`` where they don't say.
+        options: of ``torch.compile``; ``dynamic=True`` where they don't say: blocks of all widths share one cache, which
+            holds eight versions, so that each new size or number of pictures would soon find no place.
 
     Returns:
         How many blocks there are.
@@ -32,5 +33,5 @@ def compile_blocks(pipeline: Any, **options: Any) -> int:
     blocks = [module for net in nets for module in net.modules() if type(module).__name__ in kinds]
     for block in blocks:
         if not is_compiled(block):
-            block.compile(**{"fullgraph": True, **options})
+            block.compile(**{"dynamic": True, **options})
     return len(blocks)
