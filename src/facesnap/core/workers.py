@@ -164,6 +164,8 @@ def _start_worker(task: Task[Any, Any], places: Any, threads: int, ends: connect
         _work = task.start(places.get())
     except FaceSnapError as error:  # raised here it would only break the pool
         _work = error
+    except Exception as error:
+        _work = OutputError(f"a worker can't be started: {one_line(error)}")
 
 
 def _end_when_told(ends: connection.Connection) -> None:

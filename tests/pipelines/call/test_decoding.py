@@ -48,6 +48,29 @@ def test_as_memory_asks(
     assert pipeline.vae.use_slicing
 
 
+def test_two_calls_at_once_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, size = Pipeline(), (32, 32)
+    monkeypatch.setattr(room, "free_bytes", lambda device: 1)
+    first, second = (room.decoding(pipeline, 1, size, CPU) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert pipeline.vae.use_tiling  # the second still needs it
+    second.__exit__(None, None, None)
+    assert not pipeline.vae.use_tiling
+    assert not pipeline.vae.use_slicing
+
+
+def test_half_precision_that_is_decoded_in_full_is_counted_in_full() -> None:
+    vae = tiny.vae()
+    full = room.bytes_to_decode(vae, (32, 32))
+    vae.to(torch.float16)
+    vae.register_to_config(force_upcast=True)
+    assert room.bytes_to_decode(vae, (32, 32)) == full
+    vae.register_to_config(force_upcast=False)
+    assert room.bytes_to_decode(vae, (32, 32)) == full // 2
+
+
 def test_one_by_one_gives_the_same_pictures(snap: FaceSnap, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     me = snap.enroll(photo)
     asked: dict[str, Any] = {"seed": 1, "num_images_per_prompt": 3, "output_type": "np"}

@@ -13,6 +13,7 @@ import pytest
 from tests.serving.apps import wait_until
 from tests.serving.scripted import Gate, Scripted, person
 
+from facesnap.core.errors import OutputError
 from facesnap.serving.config import ServeConfig
 from facesnap.serving.requests import GenerationRequest, JobState
 from facesnap.serving.service import Service
@@ -101,6 +102,22 @@ def test_deleting_takes_the_job_and_its_files(service: Service) -> None:
     assert service.jobs() == visit.shots == []
     assert not files[2].exists()
     assert shelf.delete(service, visit) == 0
+
+
+def test_what_cannot_be_deleted_stays_in_sight(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit = arrived(Tabs(service))
+    enrolled(service, visit)
+    painted(service, visit)
+    shelf.restore(service, visit)
+
+    def full(job: str) -> None:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(service, "delete_job", full)
+    for away in (shelf.delete, shelf.clear):
+        with pytest.raises(OutputError):
+            away(service, visit)
+        assert len(visit.shots) == 1
 
 
 def test_with_its_last_page_a_visit_goes(service: Service, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,25 +33,48 @@ def decoding(pipeline: Any, pictures: int, size: tuple[int, int], device: torch.
         device: where they are decoded.
     """
     vae, free = pipeline.vae, free_bytes(device)
-    before = {flag: getattr(vae, flag, None) for flag in ("use_slicing", "use_tiling")}
-    if free is None or None in before.values():
+    if free is None or not hasattr(vae, "use_slicing"):
         yield
         return
     each = bytes_to_decode(vae, size)
-    vae.use_slicing = before["use_slicing"] or pictures * each > _SHARE * free
-    vae.use_tiling = before["use_tiling"] or each > _SHARE * free
+    wanted = {"use_slicing": pictures * each > _SHARE * free, "use_tiling": each > _SHARE * free}
+    # Other calls may share the VAE: a flag is taken away by the last of those who set it.
+    mine = [flag for flag, asked in wanted.items() if asked and _take(vae, flag)]
     try:
         yield
     finally:
-        for flag, value in before.items():
-            setattr(vae, flag, value)
+        for flag in mine:
+            _give_back(vae, flag)
+
+
+_LOCK = threading.Lock()
+_TAKEN: Counter[tuple[int, str]] = Counter()  # (id of a VAE, flag) -> calls that set it
+
+
+def _take(vae: Any, flag: str) -> bool:
+    """Set a flag for a call; False if its user has set it for good."""
+    with _LOCK:
+        if getattr(vae, flag) and not _TAKEN[id(vae), flag]:
+            return False
+        setattr(vae, flag, True)
+        _TAKEN[id(vae), flag] += 1
+        return True
+
+
+def _give_back(vae: Any, flag: str) -> None:
+    with _LOCK:
+        _TAKEN[id(vae), flag] -= 1
+        if not _TAKEN[id(vae), flag]:
+            del _TAKEN[id(vae), flag]
+            setattr(vae, flag, False)
 
 
 def bytes_to_decode(vae: Any, size: tuple[int, int]) -> int:
     """About how much memory it takes to decode a picture of (width, height)."""
     channels = vae.config.block_out_channels
     widest = channels[min(1, len(channels) - 1)]  # the last stage begins with what the one before it ended with
-    return int(_LIVE * widest * size[0] * size[1] * vae.dtype.itemsize)
+    upcast = vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False)  # as SDXL's pipelines do
+    return int(_LIVE * widest * size[0] * size[1] * (4 if upcast else vae.dtype.itemsize))
 
 
 def free_bytes(device: torch.device) -> int | None:

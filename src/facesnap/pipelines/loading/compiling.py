@@ -17,8 +17,8 @@ def compile_blocks(pipeline: Any, **options: Any) -> int:
 
     Args:
         pipeline: whose UNet and ControlNets.
-        options: of ``torch.compile``; ``dynamic=True`` where they don't say: blocks of all widths share one cache, which
-            holds eight versions, so that each new size or number of pictures would soon find no place.
+        options: of ``torch.compile``; ``dynamic=True`` where they don't say: blocks of all widths share one cache of
+            eight versions, so that each new size or number of pictures would soon find no place.
 
     Returns:
         How many blocks there are.

@@ -158,13 +158,14 @@ class Making:
 
     def delete(self, visit: Visit) -> Updates:
         """Delete the picture that is looked at."""
-        gone = shelf.delete(self.service, visit)
-        return self._idle(visit, showing.line(words.DELETED.format(pictures=words.pictures(gone))))
+        gone, problem = attempt(partial(shelf.delete, self.service, visit))
+        text = words.DELETED.format(pictures=words.pictures(gone or 0))
+        return self._idle(visit, showing.line(problem, "bad") if problem else showing.line(text))
 
     def clear(self, visit: Visit) -> Updates:
         """Delete all pictures of this visit."""
-        shelf.clear(self.service, visit)
-        return self._idle(visit, showing.line(words.CLEARED))
+        _, problem = attempt(partial(shelf.clear, self.service, visit))
+        return self._idle(visit, showing.line(problem, "bad") if problem else showing.line(words.CLEARED))
 
     def select(self, visit: Visit, event: gr.SelectData) -> Updates:
         """Another picture is looked at."""

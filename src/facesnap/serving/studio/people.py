@@ -156,7 +156,7 @@ class People:
         problem = ""
         chosen = tuple(visit.chosen.get(path, 0) for path in visit.photos)
         wanted = (visit.photos, chosen, model)
-        if visit.identity and not consent:
+        if not consent:
             visit.drop_identity(self.service)
         elif consent and visit.photos and visit.made_from != wanted:
             yield {self.card.note: showing.line(words.WHO_ENROLLING, "busy")}
@@ -168,9 +168,11 @@ class People:
     def _enroll(self, visit: Visit, consent: bool, wanted: Wanted) -> str:
         """Replace the identity; says what is wrong."""
         visit.drop_identity(self.service)
-        _, chosen, model = wanted
-        made, problem = attempt(lambda: self._enrolled(visit, chosen, consent, model))
-        if made:
+        (photos, chosen, model), turn = wanted, visit.turn
+        made, problem = attempt(lambda: self._enrolled(visit, photos, chosen, consent, model))
+        if made and visit.turn != turn:  # forgotten meanwhile, or without consent
+            attempt(lambda: self.service.delete_identity(made.id))
+        elif made:
             visit.made_from = wanted
             self._keep(visit, made)
         return problem
@@ -226,12 +228,14 @@ class People:
         inform(words.USED)
         return [[shot.path], showing.line(words.USED, "good")]
 
-    def _enrolled(self, visit: Visit, chosen: tuple[int, ...], consent: bool, model: str) -> IdentityInfo:
-        photos = [
+    def _enrolled(
+        self, visit: Visit, photos: tuple[str, ...], chosen: tuple[int, ...], consent: bool, model: str
+    ) -> IdentityInfo:
+        contents = [
             alone(read(path), visit.faces.get(path, []), face, self.config.limits)
-            for path, face in zip(visit.photos, chosen, strict=True)
+            for path, face in zip(photos, chosen, strict=True)
         ]
-        return self.service.create_identity(photos, consent=consent, client=visit.client, model=model)
+        return self.service.create_identity(contents, consent=consent, client=visit.client, model=model)
 
     def _keep(self, visit: Visit, made: IdentityInfo) -> None:
         visit.identity, visit.name, visit.came_back = made.id, made.name or "This person", False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
+from facesnap.core.errors import MissingError
 from facesnap.serving.requests import JobState, JobStatus
 from facesnap.serving.service import Service
 from facesnap.serving.studio import showing
@@ -37,11 +39,18 @@ def restore(service: Service, visit: Visit) -> JobStatus | None:
 
 
 def delete(service: Service, visit: Visit) -> int:
-    """Delete the picture that is looked at, and those of the same job, which go together. How many there were."""
+    """Delete the picture that is looked at, and those of the same job, which go together.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        FaceSnapError: they can't be deleted; they stay on the shelf then.
+    """
     if visit.shot is None:
         return 0
     job = visit.shot.job
-    attempt(partial(service.delete_job, job))  # it may have expired
+    _delete(service, job)
     gone = [shot for shot in visit.shots if shot.job == job]
     remove(shot.path for shot in gone)
     _put(visit, [shot for shot in visit.shots if shot.job != job])
@@ -49,12 +58,17 @@ def delete(service: Service, visit: Visit) -> int:
 
 
 def clear(service: Service, visit: Visit) -> None:
-    """Delete all jobs of a visit but an unfinished one, with their pictures."""
+    """Delete all jobs of a visit but an unfinished one, with their pictures. Raises as :func:`delete`."""
     for status in service.jobs(visit.client):
         if status.state.final:
-            attempt(partial(service.delete_job, status.id))
+            _delete(service, status.id)
     remove(shot.path for shot in visit.shots)
     _put(visit, [])
+
+
+def _delete(service: Service, job: str) -> None:
+    with contextlib.suppress(MissingError):  # it has expired
+        service.delete_job(job)
 
 
 def _shots(service: Service, status: JobStatus) -> list[Shot]:

@@ -47,6 +47,7 @@ class Visit:
         faces: file -> boxes found on it, the largest first.
         chosen: file -> which of its faces is the person, from 0; the largest where nothing was chosen.
         identity: id of the person; empty as long as there is none.
+        turn: raised whenever the person is forgotten, so that an enrolment which was under way is, too.
         announced: the identity that the status line spoke of last.
         trouble: what is wrong with the photos, as long as they stay.
         name: what to call them.
@@ -67,6 +68,7 @@ class Visit:
     faces: dict[str, list[Box]] = field(default_factory=dict)
     chosen: dict[str, int] = field(default_factory=dict)
     identity: str = ""
+    turn: int = 0
     announced: str = ""
     trouble: str = ""
     name: str = ""
@@ -86,6 +88,7 @@ class Visit:
 
     def drop_identity(self, service: Service) -> None:
         """Forget the person on the server; the photos stay."""
+        self.turn += 1
         if self.identity:
             with contextlib.suppress(FaceSnapError):  # it may have expired
                 service.delete_identity(self.identity)
