@@ -176,3 +176,13 @@ def test_a_file_that_is_none(folder: Path) -> None:
         read_jobs(folder / "latin.jsonl")
     with pytest.raises(UsageError, match="has no jobs"):
         read(folder, "", " ")
+
+
+def test_a_byte_order_mark_and_unusual_ends_of_lines_are_no_faults(tmp_path: Path) -> None:
+    photo = tmp_path / "me.jpg"
+    photo.write_bytes(b"x")
+    path = tmp_path / "jobs.jsonl"
+    line = '{"reference": "me.jpg", "prompt": "a\u2028person"}'
+    path.write_bytes(b"\xef\xbb\xbf" + f"{line}\r\n{line}\n".encode())
+    jobs = read_jobs(path)
+    assert len(jobs) == 2

@@ -100,7 +100,7 @@ def read_jobs(path: str | Path, defaults: Mapping[str, Any] | None = None) -> li
     if unknown := sorted(set(given) - DEFAULTS):
         raise UsageError(f"{unknown[0]} can't be said for all jobs: say it in each")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold other ends of lines
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read: {one_line(error)}") from error
     jobs, faults = [], []

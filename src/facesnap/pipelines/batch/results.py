@@ -81,7 +81,7 @@ class Results:
 def _seconds_before(path: Path) -> dict[tuple[str, str], float]:
     """File and settings -> seconds, of an earlier run; nothing of a file that can't be read."""
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         return {(line["file"], line["settings"]): line["seconds"] for line in lines if line["file"] is not None}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
