@@ -393,7 +393,7 @@ def test_the_command_starts_a_cluster_and_leaves_no_process(
         assert len(children) > 5
         assert painted_over_http(found.group(), me, tmp_path)["state"] == "done"
         process.send_signal(end)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=180)
         assert out == ""
         assert process.returncode == (0 if end is signal.SIGTERM else -signal.SIGKILL)
 
@@ -432,7 +432,7 @@ applications:
         for job in jobs:  # else they would get their grace to finish, which they don't
             assert httpx.post(f"{url}/v1/generations/{job}/cancel", headers=shown).status_code == 200
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=180)
         assert "not-a-guess" not in out
 
 

@@ -48,7 +48,7 @@ def test_two_workers_on_ray_make_the_same_as_one(jobs: Path, tmp_path: Path, mon
 
 @pytest.mark.slow
 def test_killed_then_interrupted_then_finished(write: Write, me: str, folder: Path, tmp_path: Path) -> None:
-    jobs = write({"name": "me", "identity": me, "seed": 1, "count": 16, "num_inference_steps": 12})
+    jobs = write({"name": "me", "identity": me, "seed": 1, "count": 16, "num_inference_steps": 40})
     out = tmp_path / "out"
     started = _start(jobs, out)
     kept = _until(started, out, 2)

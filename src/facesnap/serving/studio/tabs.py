@@ -1,7 +1,7 @@
 """Tabs come, are loaded anew, and go. What a tab made is there again when it comes back, and goes when it stays away.
 
 A tab carries a secret of its own in its ``sessionStorage``, which lives as long as the tab does: it survives a reload,
-and a restart of the server, but no other tab has it, and nobody finds it after the tab was closed.
+and a restart of the server, but no other tab has it, unless the browser duplicates the tab or opens it again.
 """
 
 from __future__ import annotations
