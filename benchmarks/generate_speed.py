@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from measuring import most_of
+
 PROMPT = "a portrait of a person in a red jacket"
 
 
@@ -67,15 +69,6 @@ def fresh(photo: Path, steps: int, repeats: int) -> tuple[float, float]:
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} failed")
     return statistics.median(seconds[1:]), peak / 1024
-
-
-def most_of(process: int) -> int:
-    """Kilobytes that a process has had in memory. What its parent is told at its end would count the parent's own."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:  # it has just ended
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 if __name__ == "__main__":

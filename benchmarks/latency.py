@@ -37,6 +37,7 @@ from diffusers import (
 )
 from diffusers.models.attention_processor import AttnProcessor2_0, IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import MultiIPAdapterImageProjection
+from measuring import most_of, timed
 from shapes import random_base
 from torch import nn
 
@@ -173,7 +174,7 @@ def main() -> None:
         print("\n".join(full_size(asked.steps)))
     elif asked.memory_of:
         Table(asked.base[0], asked.folder, asked).call(asked.memory_of)()
-        print(own_peak())
+        print(1024 * most_of())
     else:
         for shape in asked.base:
             with tempfile.TemporaryDirectory() as folder:
@@ -208,15 +209,6 @@ def measured(shape: str, folder: Path, asked: argparse.Namespace) -> list[str]:
     return [*lines, "", *parts(table, calls), ""]
 
 
-def timed(call: Call, device: torch.device) -> float:
-    """Seconds of a call, to the end of what it set off."""
-    begun = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun
-
-
 def peak(table: Table, shape: str, method: str, call: Call, folder: Path) -> float:
     """Bytes: of a call on a card, of a process on a CPU."""
     if table.device.type == "cuda":
@@ -227,14 +219,6 @@ def peak(table: Table, shape: str, method: str, call: Call, folder: Path) -> flo
     command = [sys.executable, __file__, "--base", shape, "--folder", str(folder), "--memory-of", method]
     command += ["--size", str(asked.size), "--steps", "2", "--device", "cpu", "--dtype", asked.dtype]
     return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()[-1])
-
-
-def own_peak() -> int:
-    """Bytes that this process ever had in memory. What its parent is told would count the parent's own."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return 1024 * int(line.split()[1])
-    raise SystemExit("this system doesn't tell a process' memory")
 
 
 def parts(table: Table, calls: dict[str, Call]) -> list[str]:

@@ -32,6 +32,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from measuring import timed
 from PIL import Image
 from shapes import architecture, random_base
 from torch.nn import functional as F
@@ -111,15 +112,6 @@ def measured(shape: str, folder: Path, asked: argparse.Namespace) -> tuple[str, 
     a, b = 1 / statistics.median(other), 1 / statistics.median(own)
     name = f"{shape}{f', L_id {asked.lambda_id}' if asked.lambda_id else ''}"
     return f"| {name} | {size} | {a:.3g} | {b:.3g} | {b / a:.2f} | {beforehand:.2g} photos/s with loading |", profile
-
-
-def timed(work: Any, device: torch.device) -> float:
-    """Seconds of a call, to the end of what it set off."""
-    begun = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun
 
 
 def ours(base: str, folder: Path, asked: argparse.Namespace) -> tuple[Trainer, Iterator[dict[str, Any]], Watch]:

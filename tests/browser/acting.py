@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 from playwright.sync_api import Page, expect
 
@@ -59,6 +60,14 @@ def set_steps(page: Page, steps: int) -> None:
 
 def generate(page: Page) -> None:
     page.locator("#generate").click()
+
+
+def generate_and_hold(page: Page, gate: Event, steps: int) -> None:
+    """A job of so many steps that waits after its first one, until the painter's ``gate`` is open."""
+    set_steps(page, steps)
+    gate.clear()
+    generate(page)
+    status(page, f"Step 1 of {steps}")
 
 
 def status(page: Page, text: str) -> None:

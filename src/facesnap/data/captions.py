@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 import numpy as np
 
 from facesnap.core.errors import AdapterError, one_line
+from facesnap.core.quiet import quiet
 from facesnap.core.weights import sha256_12
-from facesnap.data.encoders import without_bars
 
 #: True of every photo that is kept.
 TEMPLATES: Final = (
@@ -54,7 +54,7 @@ class Captioner:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         try:
-            with without_bars():
+            with quiet("transformers"):
                 model = AutoModelForImageTextToText.from_pretrained(name, local_files_only=True, use_safetensors=True)
                 processor = cast(Any, AutoProcessor).from_pretrained(name, local_files_only=True)
         except Exception as error:  # transformers raises whatever its loaders stumble on

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from facesnap.core.quiet import quiet
 from facesnap.core.weights import mini_folder, sha256_12
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.faces.detect import FaceDetector, HaarDetector
@@ -55,7 +54,7 @@ class EncoderSource:
         face: FaceRecogniser = (
             OnnxFaceEncoder(self.face) if self.face else FaceEncoder.from_pretrained(root / "face_encoder", self.device)
         )
-        with without_bars():
+        with quiet("transformers"):
             sees = AppearanceEncoder.from_pretrained(self.appearance or root / "image_encoder", self.device)
         return encoders_of(HaarDetector(fitter.refine), fitter, face, sees, f"E_3d@{sha256_12(root / 'landmarks')}")
 
@@ -66,18 +65,3 @@ def encoders_of(
     """Put together, with their names; ``landmarks``: E_3d's."""
     names = {"face": face.identifier, "appearance": appearance.identifier, "shape": basis_of(fitter.morphable)}
     return Encoders(detector, fitter, face, appearance, {**names, "landmarks": landmarks})
-
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """No progress bars from transformers inside the block: every worker would show its own."""
-    from transformers.utils import logging
-
-    bars: Any = logging  # its functions carry no types
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            bars.enable_progress_bar()

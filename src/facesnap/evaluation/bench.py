@@ -15,6 +15,7 @@ from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
 from facesnap import __version__
 from facesnap.core.machine import choose_device
+from facesnap.core.quiet import quiet
 from facesnap.core.weights import WEIGHTS, mini_folder, sha256_12
 from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent
 from facesnap.evaluation.methods import BaseMethod, FaceSnapMethod, Method
@@ -23,7 +24,6 @@ from facesnap.faces.attributes import AttributeJudge
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.pipelines.call.prompts import fits
 from facesnap.pipelines.facade import DEFAULTS, FaceSnap
-from facesnap.pipelines.loading.quiet import quiet
 
 JUDGES = ("judge_face", "judge_clip", "judge_attributes")
 

@@ -15,6 +15,7 @@ from facesnap.core.errors import UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.images import load_image
 from facesnap.core.pose import Pose
+from facesnap.core.quiet import quiet
 from facesnap.core.types import Face
 from facesnap.core.weights import mini_folder
 from facesnap.faces.align import CROP_SIZE, align
@@ -25,7 +26,6 @@ from facesnap.faces.looks import LooksReader
 from facesnap.landmarks.fit import FaceFitter, FittedFace
 from facesnap.landmarks.morphable import basis_of
 from facesnap.landmarks.predict import LandmarkPredictor
-from facesnap.pipelines.loading.quiet import quiet
 
 if TYPE_CHECKING:
     from facesnap.core.images import ImageSource
@@ -83,7 +83,7 @@ class Analyser:
         root = mini_folder() if str(folder) == "mini" else Path(folder)
         fitter = FaceFitter.from_pretrained(root / "landmarks")
         own = appearance_encoder is None
-        with quiet():
+        with quiet("transformers"):
             sees = appearance_encoder or AppearanceEncoder.from_pretrained(root / "image_encoder", device)
         return cls(
             HaarDetector(refine_with(fitter)),

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from tests.serving.scripted import Scripted
 
-from facesnap.serving.config import Limits, ServeConfig
+from facesnap.serving.config import Limits
 from facesnap.serving.service import Service
 from facesnap.serving.studio import build, mount, words
 from facesnap.serving.studio.looks import head
 from facesnap.serving.studio.visit import hold, remove
 
 gradio = pytest.importorskip("gradio")
-
-
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "unused")
-    made = Service(ServeConfig.of({"data": tmp_path / "data"}), Scripted())
-    made.start()
-    yield made
-    made.stop()
 
 
 def test_nothing_is_sent_and_nothing_is_an_api(service: Service) -> None:

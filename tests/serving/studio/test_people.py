@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serving.scripted import Scripted, png
+from tests.serving.scripted import png
 
-from facesnap.serving.config import ServeConfig
 from facesnap.serving.service import Service
 from facesnap.serving.studio.visit import Visit
 
 gradio = pytest.importorskip("gradio")
-
-
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    made = Service(ServeConfig.of({"data": tmp_path / "data"}), Scripted())
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.mark.parametrize("how", ["kept", "forgotten", "without consent"])

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.serving.apps import wait_until
-from tests.serving.scripted import Gate, Scripted, person
+from tests.serving.scripted import Gate, person
 
 from facesnap.core.errors import OutputError
-from facesnap.serving.config import ServeConfig
 from facesnap.serving.requests import GenerationRequest, JobState
 from facesnap.serving.service import Service
 from facesnap.serving.studio.visit import Visit
@@ -24,15 +22,6 @@ from facesnap.serving.studio import shelf
 from facesnap.serving.studio.tabs import Tabs
 
 KEY, OTHER = "0" * 31 + "1", "0" * 31 + "2"
-
-
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    made = Service(ServeConfig.of({"data": tmp_path / "data"}), Scripted())
-    made.start()
-    yield made
-    made.stop()
 
 
 def session(name: str) -> Any:

@@ -11,14 +11,13 @@ from typing import Any, Final
 from facesnap.core.errors import UsageError
 from facesnap.core.pose import Pose
 from facesnap.models.controls import FaceControls, finite
+from facesnap.models.savings import SPEEDS
 
 #: Knobs that a line may turn.
 KNOBS: Final = tuple(each.name for each in fields(FaceControls))
 
 #: Names become folders: nothing that leads elsewhere, or that a system treats as its own.
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-
-SPEEDS: Final = ("exact", "balanced", "fast")
 
 MOST_PICTURES: Final = 10_000  # of a line and of a list of seeds: a slip of the pen shall not fill a disk
 
@@ -126,7 +125,7 @@ def yes_or_no(value: Any) -> bool:
 
 def speed(value: Any) -> str:
     """How much work is left out, see docs/PERFORMANCE.md."""
-    if value not in SPEEDS:
+    if value not in tuple(SPEEDS):
         raise UsageError(f"speed={_short(value)}: use {', '.join(SPEEDS)}")
     return str(value)
 

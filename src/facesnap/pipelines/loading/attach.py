@@ -15,6 +15,7 @@ from diffusers import (
 )
 
 from facesnap.core.errors import AdapterError, UsageError
+from facesnap.core.quiet import quiet
 from facesnap.models.checkpoint import Adapter, family_of
 from facesnap.models.published import InstantID, PublishedAdapter
 from facesnap.pipelines.bindings.binding import FaceBinding
@@ -24,7 +25,6 @@ from facesnap.pipelines.bindings.sdxl import FaceSnapXLPipeline
 from facesnap.pipelines.loading.bases.find import check_unet
 from facesnap.pipelines.loading.controlnets import beside
 from facesnap.pipelines.loading.offload import is_offloaded
-from facesnap.pipelines.loading.quiet import quiet
 
 #: Pipelines whose components, on their own, are all that there is to them. Others (PAG, AnimateDiff, LEdits ...) would
 #: lose what makes them special.

@@ -10,12 +10,12 @@ import torch
 from diffusers import ControlNetModel
 
 from facesnap.core.errors import AdapterError
+from facesnap.core.quiet import quiet
 from facesnap.core.weights import CONFIG_NAME, find_local, load_whole, read_config
 from facesnap.models.checkpoint import depth_of
 from facesnap.models.several import FaceControlNets
 from facesnap.pipelines.loading.bases import hub
 from facesnap.pipelines.loading.bases.folders import file_names, find_model_weights
-from facesnap.pipelines.loading.quiet import quiet
 
 _STOCK: Final = "ControlNetModel"
 

@@ -11,8 +11,8 @@ from diffusers.schedulers import KarrasDiffusionSchedulers
 
 from facesnap.core.errors import AdapterError, UsageError, one_line
 from facesnap.core.lazy import require
+from facesnap.core.quiet import quiet
 from facesnap.models.published.adapter import LORA_NAME
-from facesnap.pipelines.loading.quiet import quiet
 
 #: The usual ones, by their names in diffusers.
 SCHEDULERS: Final = (

@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 
 from facesnap.core.errors import AdapterError, UsageError, one_line
+from facesnap.core.quiet import quiet
 
 # Diffusers loads a component of ours (mini's VAE) only from a module that is already imported.
 from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder
@@ -28,7 +29,6 @@ from facesnap.pipelines.loading.bases.folders import (
 )
 from facesnap.pipelines.loading.bases.single_file import load_components
 from facesnap.pipelines.loading.bases.single_file_header import read_single_file
-from facesnap.pipelines.loading.quiet import quiet
 
 #: Makes a pipeline of a class from weights of a dtype and the adapter's parts; all that can be checked before, is.
 _Reader = Callable[[Any, torch.dtype, dict[str, Any]], Any]

@@ -23,6 +23,10 @@ from facesnap.serving.studio.visit import Visit
 QUIET: Final[dict[str, Any]] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
+#: What an event does: arguments of Gradio's ``then``.
+Event = dict[str, Any]
+
+
 def page(service: Service, config: ServeConfig) -> gr.Blocks:
     """Lay the page out and connect it; raises OutputError where its files' folder can't be made."""
     files_folder(config)
@@ -54,13 +58,13 @@ def page(service: Service, config: ServeConfig) -> gr.Blocks:
         people, posing = People(service, config, person), Posing(service, pose)
         making, comparing = Making(service, config, made, posing), Comparing(service, pair)
         head = [visit, asked.model, asked.size, *pose.head]
+        drawn: Event = {"fn": posing.draw, "inputs": head, "outputs": [pose.map, pose.note], **QUIET}
         _connect_asking(asked, service, config)
-        _connect_people(people, making, made, person, posing, pose, visit, asked, head)
-        _connect_pose(posing, pose, visit, head)
+        _connect_people(people, making, made, person, visit, asked, drawn)
+        _connect_pose(posing, pose, visit, head, drawn)
         _connect_stage(making, made, visit, person, asked, pose)
         _connect_results(comparing, pair, made, visit, asked, tabs)
         arrived = blocks.load(open_tabs.arrive, [visit, key], None, js=SAY_KEY, **QUIET)
-        drawn = {"fn": posing.draw, "inputs": head, "outputs": [pose.map, pose.note], **QUIET}
         arrived.then(people.restore, visit, person.outputs, **QUIET).then(**drawn)
         arrived.then(making.resume, visit, made.outputs, **QUIET)
         suited = [asked.size, asked.steps, asked.guidance]
@@ -97,13 +101,10 @@ def _connect_people(
     making: Making,
     made: Stage,
     person: Person,
-    posing: Posing,
-    pose: PoseCard,
     visit: gr.State,
     asked: asking.Asking,
-    head: list[Any],
+    drawn: Event,
 ) -> None:
-    drawn = {"fn": posing.draw, "inputs": head, "outputs": [pose.map, pose.note], **QUIET}
     settled = {"fn": making.settle, "inputs": visit, "outputs": made.status, **QUIET}
     looking = {"fn": people.look, "inputs": [visit, person.photos], "outputs": person.outputs, **QUIET}
     enrolling = [visit, person.consent, asked.model]
@@ -127,8 +128,7 @@ def _connect_people(
     person.take.click(people.camera, None, [person.webcam, person.take], **QUIET)
 
 
-def _connect_pose(posing: Posing, pose: PoseCard, visit: gr.State, head: list[Any]) -> None:
-    drawn = {"fn": posing.draw, "inputs": head, "outputs": [pose.map, pose.note], **QUIET}
+def _connect_pose(posing: Posing, pose: PoseCard, visit: gr.State, head: list[Any], drawn: Event) -> None:
     gr.on(
         [slider.input for slider in (*pose.head, *pose.moves)],
         posing.follow,

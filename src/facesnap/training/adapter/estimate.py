@@ -23,12 +23,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from facesnap.models.autoencoder import PatchAutoencoder
-from facesnap.models.ffrnet import FFRNet
-from facesnap.models.mixer import FacialAttributeMixer
 from facesnap.training.adapter.base import Base
 from facesnap.training.adapter.config import TrainConfig
 from facesnap.training.adapter.loop import micro_batch
-from facesnap.training.adapter.nets import Features, level_types
+from facesnap.training.adapter.nets import Features, new_nets
 from facesnap.training.adapter.objective import FaceNets
 
 #: What is added to the sum for libraries, fragmentation, and the convolutions' working space.
@@ -125,18 +123,8 @@ def estimate(config: TrainConfig, base: Base, features: Features, size: int, pro
 
 
 def _nets(config: TrainConfig, base: Base, features: Features) -> FaceNets:
-    settings, unet = config.nets, UNet2DConditionModel.from_config(base.unet)
-    ffrnet = FFRNet.from_unet(
-        unet,
-        settings.token_width,
-        conditioning_embedding_out_channels=settings.map_channels,
-        vae_scale_factor=base.factor,
-        down_block_types=level_types(settings.attention, base),
-        load_weights_from_unet=False,
-    )
-    width = int(ffrnet.config["cross_attention_dim"])
-    sizes = (features.face, features.appearance[1], width, settings.id_tokens, settings.tokens, settings.heads)
-    return FaceNets(ffrnet.train(), FacialAttributeMixer(*sizes, settings.decoder_layers))
+    unet = UNet2DConditionModel.from_config(base.unet)
+    return new_nets(config.nets, base, unet, features, load_weights_from_unet=False)
 
 
 def _batch(base: Base, features: Features, nets: FaceNets, rows: int, size: int) -> dict[str, Any]:

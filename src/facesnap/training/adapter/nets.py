@@ -72,14 +72,22 @@ def build_nets(settings: NetsConfig, base: Base, unet: Any, features: Features, 
             return _continued(path, base, info)
         ffrnet = _controlnet(path, base)
     else:
-        ffrnet = FFRNet.from_unet(
-            unet,
-            settings.token_width,
-            conditioning_embedding_out_channels=settings.map_channels,
-            vae_scale_factor=base.factor,
-            down_block_types=level_types(settings.attention, base),
-            zero_init=settings.zero_init,
-        )
+        return new_nets(settings, base, unet, features, zero_init=settings.zero_init)
+    return FaceNets(ffrnet.train(), _mixer(settings, features, int(ffrnet.config["cross_attention_dim"])))
+
+
+def new_nets(settings: NetsConfig, base: Base, unet: Any, features: Features, **start: Any) -> FaceNets:
+    """The two networks in the sizes of the settings; ``start``: of FFRNet's weights, as :meth:`FFRNet.from_unet` has
+    it.
+    """
+    ffrnet = FFRNet.from_unet(
+        unet,
+        settings.token_width,
+        conditioning_embedding_out_channels=settings.map_channels,
+        vae_scale_factor=base.factor,
+        down_block_types=level_types(settings.attention, base),
+        **start,
+    )
     return FaceNets(ffrnet.train(), _mixer(settings, features, int(ffrnet.config["cross_attention_dim"])))
 
 
