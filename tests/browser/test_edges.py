@@ -177,6 +177,7 @@ def test_a_page_whose_server_is_gone_says_so_and_comes_back(
     with serving(config) as first:
         page = open_troubled(first)
         acting.bring(page, photo)
+        acting.describe(page, "not sent yet")
         page.evaluate("window.before = true")
     expect(page.locator(GONE)).to_contain_text("The server doesn't answer.")
     expect(page.locator(GONE)).to_have_count(1)
@@ -187,6 +188,10 @@ def test_a_page_whose_server_is_gone_says_so_and_comes_back(
         expect(page.locator("#status")).to_contain_text("Ready")
         expect(page.locator(GONE)).to_have_count(0)
         expect(page.locator("#person-note")).to_contain_text("is still here")
+        expect(page.locator("#prompt textarea")).to_have_value("not sent yet")
+        acting.generate(page)  # and it is what Gradio sends
+        acting.status(page, "Done in")
+        expect(page.locator("#details")).to_contain_text("not sent yet")
 
 
 def test_one_answer_that_is_missing_is_nothing(studio: Studio, open_troubled: Open) -> None:

@@ -29,13 +29,13 @@ def test_people_read_lines(picture: Path, capsys: pytest.CaptureFixture[str]) ->
     assert lines[0] == f"{picture}: PNG, 96 x 96 pixels"
     assert lines[1] == "  generated: yes, say its settings, a c2pa claim, XMP, the watermark (not signed)"
     assert lines[2] == "  consent of the person: declared"
-    assert lines[3].startswith(f"  watermark: {mark_of('job').hex()} (agreement ")
+    assert lines[3].startswith(f"  watermark: {mark_of('job').hex()} (score ")
     assert lines[3].endswith(", of that job")
     assert "  prompt: a man [2J with a hat" in lines
     assert "  seed: 7" in lines
     assert '  pose: {"yaw": 3}' in lines
     assert "generated: nothing says so" in second
-    assert "watermark: none found (agreement" in second
+    assert "watermark: none found (score" in second
     assert "settings: none" in second
 
 
@@ -53,7 +53,24 @@ def test_an_unusable_picture_is_one_line_and_exit_3(
     for bad, why in (("cut.png", "cut short"), ("gone.png", "does not exist")):
         assert app.run(["inspect", str(picture), str(tmp_path / bad)]) == 3
         said = capsys.readouterr()
-        assert said.out == ""
+        assert said.out.startswith(f"{picture}: PNG")  # the others are shown
+        assert bad not in said.out
         assert said.err.startswith("error: ")
         assert said.err.count("\n") == 1
         assert why in said.err
+        assert app.run(["inspect", str(picture), str(tmp_path / bad), "--json"]) == 3
+        good, told = json.loads(capsys.readouterr().out)["pictures"]
+        assert (good["format"], told["picture"]) == ("PNG", str(tmp_path / bad))
+        assert why in told["error"]
+
+
+def test_long_values_are_shortened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "picture.png"
+    settings = {"prompt": "a " * 100, "pose": {f"weight {i}": i / 7 for i in range(53)}}
+    path.write_bytes(finished_png(np.zeros((96, 96, 3), np.uint8), settings, 7, "job", consent=True, marked=True))
+    assert app.run(["inspect", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (pose,) = [line for line in lines if line.startswith("  pose: ")]
+    assert len(pose) < 150
+    assert pose.endswith("(--json shows all)")
+    assert f"  prompt: {'a ' * 99}a" in lines

@@ -150,7 +150,7 @@ def _read(path: Path, defaults: dict[str, Any]) -> list[Job]:
         for fault in error.faults[:SHOWN]:
             console.error(fault)
         if len(error.faults) > SHOWN:
-            console.error(f"and {len(error.faults) - SHOWN} more such lines")
+            console.error(f"and {len(error.faults) - SHOWN} more such faults")
         raise typer.Exit(JobsError.exit_code) from None
 
 

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from facesnap.cli import console, options
+from facesnap.core.errors import ImageError
 
 if TYPE_CHECKING:
     from facesnap.serving.inspection import Inspection
+
+#: Characters of a value that is no text, such as a pose with all its weights.
+_MOST: Final = 100
 
 #: Settings that have lines of their own.
 _SAID: Final = frozenset({"generated", "consent", "watermark"})
@@ -26,13 +30,26 @@ def inspect(
 ) -> None:
     """Say what pictures say of themselves: settings, that they are generated, consent, and the invisible watermark.
 
-    None of it is signed. What has no metadata may have lost it, and what has no watermark may still be generated.
+    None of it is signed. What has no metadata may have lost it, and what has no watermark may still be generated. Exit
+    code 3 if a picture can't be read; the others are shown.
     """
     from facesnap.serving.inspection import inspect as look
 
-    found = [look(picture) for picture in pictures]
-    told = [{**each.to_dict(), **({} if job is None else {"of_job": each.is_of(job)})} for each in found]
-    console.result({"pictures": told}, "\n\n".join(_text(each, job) for each in found), as_json)
+    told: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for picture in pictures:
+        try:
+            found = look(picture)
+        except ImageError as error:  # the others are shown all the same
+            console.error(error)
+            told.append({"picture": str(picture), "error": console.one_line(error)})
+        else:
+            told.append({**found.to_dict(), **({} if job is None else {"of_job": found.is_of(job)})})
+            texts.append(_text(found, job))
+    if texts or as_json:
+        console.result({"pictures": told}, "\n\n".join(texts), as_json)
+    if len(texts) < len(pictures):
+        raise typer.Exit(ImageError.exit_code)
 
 
 def _text(found: Inspection, job: str | None) -> str:
@@ -66,7 +83,7 @@ def _generated(found: Inspection) -> str:
 def _watermark(found: Inspection, job: str | None) -> str:
     from facesnap.serving.watermark import BELIEVED
 
-    agreement = f"agreement {found.agreement:g}, of a mark {BELIEVED:g} or more"
+    agreement = f"score {found.agreement:g}; a mark has {BELIEVED:g} or more"
     if found.mark is None:
         return f"none found ({agreement})"
     said = f"{found.mark} ({agreement})"
@@ -78,6 +95,7 @@ def _watermark(found: Inspection, job: str | None) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A stranger's text on one line, without what could drive a terminal."""
+    """A stranger's text on one line, without what could drive a terminal; of long values only the beginning."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return console.one_line("".join(char if char.isprintable() else " " for char in text))
+    line = console.one_line("".join(char if char.isprintable() else " " for char in text))
+    return line if isinstance(value, str) or len(line) <= _MOST else f"{line[:_MOST]} ... (--json shows all)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -208,7 +209,9 @@ def move_lids(weights: np.ndarray, gaze: tuple[float, float]) -> None:
         weights[INDEX[name]] += weight * (1.0 - weights[INDEX[f"eyeBlink_{name[-1]}"]])
 
 
-def _check(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+def _check(name: str, value: Any, low: float, high: float, unit: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError(f"{name}={value!r} must be a number from {low:g} to {high:g}{unit}")
     if not np.isfinite(value) or not low <= value <= high:
         raise UsageError(f"{name}={value:g} is out of range: use {low:g} to {high:g}{unit}")
 
@@ -223,6 +226,8 @@ def _pair(name: str, value: Any) -> tuple[float, float]:
 
 def _expand(expression: Mapping[str, float]) -> dict[str, float]:
     """Replace presets by their weights, check names and ranges, and drop zeros."""
+    if not isinstance(expression, Mapping):
+        raise UsageError(f'expression={expression!r} must give names their amounts, such as {{"smile": 0.8}}')
     weights: dict[str, float] = {}
     for name, amount in expression.items():
         if name not in INDEX and name not in PRESETS:

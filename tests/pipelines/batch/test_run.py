@@ -208,6 +208,17 @@ def test_strangers_pictures_stay(write: Write, tmp_path: Path) -> None:
     assert stamps(out) == before
 
 
+@pytest.mark.parametrize("what", ["text", "folder"])
+def test_what_is_no_picture_stays_too(write: Write, tmp_path: Path, what: str) -> None:
+    jobs, out = write({"reference": "a.png"}), tmp_path / "out"
+    place = out / "1" / "0000.png"
+    place.parent.mkdir(parents=True)
+    _ = place.mkdir() if what == "folder" else place.write_text("notes")
+    with pytest.raises(OutputError, match=r"0000\.png is .*: use another folder"):
+        run_batch(jobs, out)
+    assert place.is_dir() if what == "folder" else place.read_text() == "notes"
+
+
 def test_one_run_at_a_time(write: Write, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with only_run(out, out / running.LOCK), pytest.raises(OutputError, match="another run is at work"):

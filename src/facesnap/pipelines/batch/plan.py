@@ -19,6 +19,8 @@ from facesnap.pipelines.batch.values import Person
 #: The text of a PNG that says which settings it was asked for with, and how like the person it became.
 STAMP: Final = "facesnap batch"
 
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+
 #: Part of every hash: another number makes all pictures anew.
 _FORMAT: Final = 1
 
@@ -121,13 +123,22 @@ def found(out: Path, asked: Asked) -> dict[str, Any] | None:
     """What a picture that is there says of itself, if it is whole and was asked for with the same settings.
 
     Raises:
-        OutputError: another program's picture is in its place.
+        OutputError: something else is in its place, or can't be read.
     """
     from PIL import Image
 
     path = out / asked.file
-    if not path.is_file():
+    if not path.exists():
         return None
+    if not path.is_file():
+        raise OutputError(f"{path} is a folder, where a portrait is to go: use another folder")
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_PNG))
+    except OSError as error:
+        raise OutputError(f"{path} can't be read: {one_line(error)}") from error
+    if begins and begins != _PNG:  # an empty file, or a PNG that is damaged, may be what is left of a portrait
+        raise OutputError(f"{path} is there, and no picture of a batch: use another folder")
     try:
         with Image.open(path) as image:
             stamp = image.info.get(STAMP)

@@ -6,13 +6,12 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from facesnap.core.images import write_atomic
 from facesnap.pipelines.batch.plan import Asked
+from facesnap.pipelines.batch.values import RESULTS
 from facesnap.pipelines.batch.work import Painted
-
-RESULTS: Final = "results.jsonl"
 
 #: Seconds between writings, and how much longer than writing itself that must be.
 _EVERY, _SHARE = 10.0, 20

@@ -14,7 +14,8 @@ from facesnap.core.images import write_atomic
 from facesnap.core.workers import Backend, LostWorkerError, run, session
 from facesnap.pipelines.batch.jobs import Job, read_jobs
 from facesnap.pipelines.batch.plan import Asked, asked_for, found, print_of_bytes, together
-from facesnap.pipelines.batch.results import RESULTS, Results
+from facesnap.pipelines.batch.results import Results
+from facesnap.pipelines.batch.values import RESULTS
 from facesnap.pipelines.batch.work import Batch, Order, Paint, Painted
 from facesnap.pipelines.loading.choice import ModelChoice
 

@@ -19,6 +19,9 @@ KNOBS: Final = tuple(each.name for each in fields(FaceControls))
 #: Names become folders: nothing that leads elsewhere, or that a system treats as its own.
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
+#: What the batch's folder holds beside the jobs' folders: a line for each portrait.
+RESULTS: Final = "results.jsonl"
+
 MOST_PICTURES: Final = 10_000  # of a line and of a list of seeds: a slip of the pen shall not fill a disk
 
 _POSE: Final = frozenset(each.name for each in fields(Pose))
@@ -49,6 +52,10 @@ def json_object(line: str) -> dict[str, Any]:
         raise UsageError(f"not JSON: {error}") from None
     if not isinstance(said, dict):
         raise UsageError("not a JSON object: write {...}")
+    try:
+        json.dumps(said, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UsageError("a text holds half a character (\\ud800 to \\udfff without its other half)") from None
     return said
 
 
@@ -71,6 +78,8 @@ def name(value: Any) -> str:
     """A name that can be a folder's."""
     if not isinstance(value, str) or not NAME.fullmatch(value) or value.endswith("."):
         raise UsageError(f"name {_short(value)}: use up to 100 letters, digits, '.', '_' and '-', no '.' at its ends")
+    if value.casefold() == RESULTS:
+        raise UsageError(f"name {_short(value)}: a file of the batch is called so")
     return value
 
 

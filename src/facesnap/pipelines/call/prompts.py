@@ -63,6 +63,10 @@ def with_looks(prompt: str, looks: Looks, carry: Collection[str] = CARRIED) -> s
     return prompt[:end] + joint + prompt[end:]
 
 
+#: Characters of what doesn't fit that an error shows.
+_SHOWN: Final = 100
+
+
 def check_prompt(pipeline: Any, text: str, what: str, long_prompts: bool = False) -> None:
     """PromptError where a text is empty, or (unless ``long_prompts``) longer than a text encoder takes."""
     if not isinstance(text, str) or not text.strip():
@@ -71,6 +75,7 @@ def check_prompt(pipeline: Any, text: str, what: str, long_prompts: bool = False
         return
     for limit, count in _limits(pipeline):
         if left_out := words_beyond(text, limit, count):
+            left_out = left_out if len(left_out) <= _SHOWN else f"{left_out[:_SHOWN]} ..."
             raise PromptError(
                 f"the {what} is longer than the text encoder's {limit} tokens: shorten it, or allow"
                 f" long_prompts; left out would be: {left_out}"

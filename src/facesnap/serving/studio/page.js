@@ -80,6 +80,34 @@ for (const [name, files] of [
   };
 }
 
+// --- words that weren't sent yet outlast a reload; in this tab alone, and no longer than that ---
+
+(() => {
+  const KEY = "facesnap-words", FIELDS = ["prompt", "negative"];
+  const field = name => document.querySelector(`#${name} textarea`);
+
+  addEventListener("pagehide", () => {
+    const words = FIELDS.map(name => [name, field(name)?.value]).filter(([, text]) => text);
+    if (words.length) sessionStorage.setItem(KEY, JSON.stringify(Object.fromEntries(words)));
+  });
+
+  const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
+  sessionStorage.removeItem(KEY);
+  const restore = tries => {
+    for (const name of Object.keys(kept)) {
+      const place = field(name);
+      if (!place) continue;
+      if (!place.value) {
+        place.value = kept[name];
+        place.dispatchEvent(new Event("input", { bubbles: true })); // which Gradio listens to
+      }
+      delete kept[name];
+    }
+    if (tries && Object.keys(kept).length) setTimeout(restore, 100, tries - 1);
+  };
+  restore(100); // Gradio draws the page when it likes
+})();
+
 // --- whether the server is still there ---
 
 (() => {
