@@ -212,7 +212,7 @@ def move_lids(weights: np.ndarray, gaze: tuple[float, float]) -> None:
 def _check(name: str, value: Any, low: float, high: float, unit: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise UsageError(f"{name}={value!r} must be a number from {low:g} to {high:g}{unit}")
-    if not np.isfinite(value) or not low <= value <= high:
+    if not low <= float(value) <= high:  # nor does a NaN
         raise UsageError(f"{name}={value:g} is out of range: use {low:g} to {high:g}{unit}")
 
 
