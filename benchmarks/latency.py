@@ -46,6 +46,7 @@ from facesnap.core.weights import mini_folder, read_config
 from facesnap.models.autoencoder import PatchAutoencoder as PatchAutoencoder  # mini's; diffusers looks it up
 from facesnap.models.ffrnet import FFRNet, embedding_channels
 from facesnap.models.savings import NAIVE, SPEEDS
+from facesnap.pipelines.bindings.binding import FaceBinding
 from facesnap.pipelines.bindings.roads import rebuilt, text_class
 
 #: Tokens of a face for the decoupled attention of each rival, and for FFRNet.
@@ -62,10 +63,13 @@ class Table:
 
     def __init__(self, shape: str, folder: Path, asked: argparse.Namespace) -> None:
         self.asked, self.device = asked, choose_device(asked.device)
-        where = mini_folder() / "base" if shape == "mini" else folder
         dtype = getattr(torch, asked.dtype)
         torch.manual_seed(0)
-        self.plain = DiffusionPipeline.from_pretrained(where, torch_dtype=dtype, safety_checker=None)
+        if shape == "mini" and str(asked.memory_of).startswith("facesnap"):  # all that it has, and nothing beside that
+            self.snap = _mini(device=str(self.device), dtype=dtype)
+            self.plain = self.snap.pipeline
+        else:
+            self.plain = DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, safety_checker=None)
         self.plain.set_progress_bar_config(disable=True)
         self.xl = "text_encoder_2" in self.plain.components
         self.unet, self.size = self.plain.unet, 128 if shape == "mini" else asked.size
@@ -96,10 +100,10 @@ class Table:
 
     def _facesnap(self) -> Any:
         """FaceSnap's pipeline: mini's own FFRNet, or a copy of the UNet's encoder as docs/METHOD.md has it."""
+        if isinstance(self.plain, FaceBinding):
+            return self.plain
         if self.mini:
-            from facesnap import FaceSnap
-
-            snap = FaceSnap.from_pretrained("mini", device=str(self.device), dtype=self.unet.dtype)
+            snap = _mini(device=str(self.device), dtype=self.unet.dtype)
             return rebuilt(self.plain, type(snap.pipeline), controlnet=snap.pipeline.ffrnet, mixer=None)
         net = FFRNet.from_unet(self.unet, self.width, vae_scale_factor=self.factor).to(self.device, self.unet.dtype)
         return rebuilt(self.plain, text_class("sdxl" if self.xl else "sd1"), controlnet=net, mixer=None)
@@ -141,6 +145,12 @@ class Table:
         return call
 
 
+def _mini(**options: Any) -> Any:
+    from facesnap import FaceSnap  # here: in the plain picture's memory it has no place
+
+    return FaceSnap.from_pretrained("mini", **options)
+
+
 @contextmanager
 def attended(unet: Any, processors: dict[str, Any]) -> Iterator[None]:
     """Other attention processors inside the block, and the face's tokens handed to them as they are."""
@@ -178,7 +188,7 @@ def main() -> None:
     else:
         for shape in asked.base:
             with tempfile.TemporaryDirectory() as folder:
-                where = Path(folder) / "base" if shape == "mini" else random_base(shape, Path(folder) / "base")
+                where = mini_folder() / "base" if shape == "mini" else random_base(shape, Path(folder) / "base")
                 print("\n".join(measured(shape, where, asked)), flush=True)
 
 
@@ -268,9 +278,7 @@ def split(table: Table, call: Call) -> dict[str, float]:
 
 def enrolment(table: Table) -> str:
     """Once per person: detector, E_f, E_c and E_3d on a photo."""
-    from facesnap import FaceSnap
-
-    snap = FaceSnap.from_pretrained("mini", device=str(table.device))
+    snap = _mini(device=str(table.device))
     photo = Path(__file__).resolve().parents[1] / "examples" / "eileen_collins.jpg"
     seconds = [timed(lambda: snap.enroll(photo), table.device) for _ in range(4)][1:]
     return f"Enrolment, once per person (mini's encoders): {1000 * statistics.median(seconds):.0f} ms."
