@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facesnap.core.images import load_image
 from facesnap.core.types import Camera, rotation_matrix
 from facesnap.core.weights import mini_folder
 from facesnap.evaluation.landmarks import accuracy, retarget, robustness, suite
@@ -24,6 +25,7 @@ from facesnap.training.mini.data import Split
 from facesnap.world.datasets.reading import WorldData
 
 SIZE, PEOPLE, PICTURES = 256, 12, 4
+PHOTO = Path(__file__).parents[2] / "examples" / "eileen_collins.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,7 @@ def test_shapes_of_one_person_are_nearer(split: Split, perfect: Readings, morpha
     noisy = replace(perfect, shape=perfect.shape + np.random.default_rng(1).normal(0, 0.2, perfect.shape.shape))
     found = accuracy.shape_figures(split, noisy, morphable, seed=0)
     assert 0 < found["truth"].value < found["same"].value < found["others"].value
+    assert found["several"].value < 0.7 * found["truth"].value  # errors of four pictures, independent of each other
     assert found["auc"] > 0.95
     strangers = replace(perfect, shape=np.random.default_rng(2).normal(0, 1, perfect.shape.shape))
     assert 0.3 < accuracy.shape_figures(split, strangers, morphable, seed=0)["auc"] < 0.7
@@ -156,7 +159,7 @@ def test_the_report_has_all_sections(
     """The whole suite with a perfect reader in place of detector and E_3d, which see nothing in grey pictures."""
     monkeypatch.setattr(suite, "held_out", lambda *_: split.world)
 
-    def reading(images: list[np.ndarray], points: np.ndarray, *_: object) -> Readings:
+    def reading(images: list[np.ndarray], points: np.ndarray, *_: object, passes: int = 2) -> Readings:
         rows = slice(0, len(points))
         arrays = {name: value[rows] for name, value in vars(perfect).items() if isinstance(value, np.ndarray)}
         return replace(perfect, **arrays, poses=perfect.poses[rows])
@@ -166,9 +169,18 @@ def test_the_report_has_all_sections(
     monkeypatch.setattr(suite, "COMPOSITES", 3)
     said: list[str] = []
     note: Callable[[str], None] = said.append
-    path = suite.evaluate_landmarks(tmp_path, PEOPLE, 0, tmp_path / "renders", note)
+    path = suite.evaluate_landmarks(tmp_path, PEOPLE, 0, tmp_path / "renders", note, photos=[PHOTO])
     text = path.read_text()
-    for heading in ("by yaw", "Is shape identity?", "under retargeting", "One thing at a time", "Detector"):
+    assert "What is read from eileen_collins.jpg" in text
+    assert load_image(tmp_path / "landmarks.jpg").shape == (320, 6 * 320, 3)
+    for heading in (
+        "How many looks?",
+        "by yaw",
+        "Is shape identity?",
+        "under retargeting",
+        "One thing at a time",
+        "Detector",
+    ):
         assert heading in text
     assert "nan" not in text.split("## One thing")[0]
     figures = json.loads((tmp_path / "landmarks.json").read_text())

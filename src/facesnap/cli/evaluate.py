@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from facesnap.cli import console
+from facesnap.cli import console, options
 from facesnap.core.errors import UsageError
 from facesnap.core.lazy import require_all
 
@@ -36,6 +36,10 @@ def evaluate(
         Path | None, typer.Option("--work", help="Folder that keeps what is done, so that a run can go on.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    photo: Annotated[
+        list[Path] | None,
+        typer.Option("--photo", help="With --suite landmarks: draw what is read from this photo, too; repeatable."),
+    ] = None,
 ) -> None:
     """Measure likeness, landmarks and prompt-following on people that training never saw."""
     if suite not in SUITES:
@@ -44,6 +48,9 @@ def evaluate(
         raise UsageError(
             "--suite landmarks samples nothing and runs on the CPU: leave out --steps, --guidance, --device"
         )
+    if suite != "landmarks" and photo:
+        raise UsageError("--photo is for --suite landmarks")
+    options.check_photos(*(photo or ()))
     work = work or Path("runs") / f"evaluate-{suite}"
     shards = renders or work / "renders"
     console.check_folder(output)
@@ -55,7 +62,7 @@ def evaluate(
     if suite == "landmarks":
         from facesnap.evaluation.landmarks.suite import evaluate_landmarks
 
-        print(evaluate_landmarks(output, people, seed, shards, console.say, console.progress))
+        print(evaluate_landmarks(output, people, seed, shards, console.say, console.progress, photo or ()))
         return
     from facesnap.evaluation.run import evaluate as run_suite
 

@@ -278,6 +278,19 @@ def save_png(
     write_atomic(path, png_bytes(image, metadata))
 
 
+def save_jpeg(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write a picture (H, W, 3) uint8 as JPEG of quality 92, atomically: a fifth of a PNG's size, for documents.
+
+    Raises:
+        OutputError: the file can't be written; no partial file remains.
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=92, optimize=True)
+    write_atomic(path, buffer.getvalue())
+
+
 def png_bytes(image: np.ndarray | Image.Image, metadata: Mapping[str, str] | None = None) -> bytes:
     """A picture as :func:`save_png` writes it: equal pictures with equal settings give equal bytes."""
     from PIL import Image, PngImagePlugin

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from facesnap.core.images import save_png, write_atomic
+from facesnap.core.images import save_jpeg, save_png
 from facesnap.landmarks.draw import overlay as draw_on
 
 #: What the name of a sheet's file may end in.
@@ -59,5 +58,4 @@ def save_sheet(path: Path, sheet: np.ndarray, note: str) -> None:
     if path.suffix.lower() not in JPEG:
         save_png(path, sheet, {"world": note})
         return
-    settings = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    write_atomic(path, cv2.imencode(".jpg", sheet[..., ::-1], settings)[1].tobytes())
+    save_jpeg(path, sheet)

@@ -42,17 +42,21 @@ def by_yaw(split: Split, readings: Readings, seed: int) -> dict[str, dict[str, I
 def shape_figures(split: Split, readings: Readings, morphable: MorphableLandmarks, seed: int) -> Mapping[str, Any]:
     """Mean distance of two shapes' 72 landmarks in millimetres, neutral and upright.
 
-    ``truth``: to the exact head; ``same``, ``others``: between two pictures of one person, of two people; ``auc``: how
-    often a pair of one person is nearer than one of two. ``mean head``: the exact head to the mean one, which is
-    what knowing nothing of the shape would give.
+    ``truth``: to the exact head; ``several``: the same of the mean over all of a person's pictures; ``same``,
+    ``others``: between two pictures of one person, of two people; ``auc``: how often a pair of one person is nearer
+    than one of two. ``mean head``: the exact head to the mean one, which is what knowing nothing of the shape would
+    give.
     """
     heads = np.tensordot(readings.shape, morphable.identity.astype(np.float64), axes=1)
     exact = neutral_heads(split, morphable.expression.astype(np.float64)) - morphable.mean
     same = np.array([pair for rows in split.rows_of for pair in _pairs(rows[readings.found[rows]])], int).reshape(-1, 2)
     strangers = _strangers(split, np.flatnonzero(readings.found), np.random.default_rng(seed))
     near, far = (_distance(heads[p[:, 0]], heads[p[:, 1]]) for p in (same, strangers))
+    seen = [rows[readings.found[rows]] for rows in split.rows_of]
+    means = np.stack([heads[rows].mean(axis=0) - exact[rows[0]] for rows in seen if len(rows)])
     distances = {
-        "truth": _distance(heads, exact), "mean head": _distance(exact, np.zeros_like(exact)),
+        "truth": _distance(heads, exact), "several": _distance(means, np.zeros_like(means)),
+        "mean head": _distance(exact, np.zeros_like(exact)),
         "same": near, "others": far,
     }  # fmt: skip
     return {**{name: bootstrap_mean(values, seed) for name, values in distances.items()}, "auc": _auc(near, far)}

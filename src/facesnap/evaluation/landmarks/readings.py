@@ -49,8 +49,12 @@ def read_all(
     detector: FaceDetector,
     fitter: FaceFitter,
     step: Callable[[], None] = lambda: None,
+    passes: int = 2,
 ) -> Readings:
-    """Detect and read every picture (H, W, 3) uint8; a face counts as found where its landmarks (N, 72, 2) are."""
+    """Detect and read every picture (H, W, 3) uint8; a face counts as found where its landmarks (N, 72, 2) are.
+
+    ``passes``: E_3d's looks at each, see :meth:`FaceFitter.fit`.
+    """
     fits: list[FittedFace | None] = []
     alarms, times = 0, []
     for image, truth in zip(images, points, strict=True):
@@ -60,7 +64,7 @@ def read_all(
         shared = np.array([intersection_over_union(face.box, landmark_box(truth)) for face in faces])
         alarms += int((shared < OVERLAP).sum())
         hit = bool((shared >= OVERLAP).any())
-        fits.append(fitter.fit(image, faces[int(shared.argmax())].box) if hit else None)
+        fits.append(fitter.fit(image, faces[int(shared.argmax())].box, passes=passes) if hit else None)
         times.append((between - start, time.perf_counter() - between if hit else np.nan))
         step()
 

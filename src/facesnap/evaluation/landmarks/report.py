@@ -9,24 +9,35 @@ from facesnap.evaluation.metrics import Interval
 
 Figures = Mapping[str, Any]
 
+#: Beside the report: real photographs with what is read from them.
+SHEET: Final = "landmarks.jpg"
+
 SHAPES: Final = {
     "truth": "of what is read to the person's exact head",
+    "several": "the same of the mean over all of a person's pictures",
     "mean head": "of the exact head to the mean head (knowing nothing)",
     "same": "between two pictures of one person",
     "others": "between pictures of two people",
 }
 
 
-def markdown(facts: Mapping[str, Any], figures: Figures) -> str:
-    """All of it; ``figures`` as :func:`facesnap.evaluation.landmarks.suite.evaluate_landmarks` finds them."""
+def markdown(facts: Mapping[str, Any], figures: Figures, photographs: str = "") -> str:
+    """All of it; ``figures`` as :func:`facesnap.evaluation.landmarks.suite.evaluate_landmarks` finds them.
+
+    ``photographs``: names of those on :data:`SHEET`.
+    """
     sections = {
         "E_3d on rendered test people, by yaw": _reading(figures["by_yaw"]),
         "Is shape identity?": _shape(figures["shape"]),
         "Identity kept under retargeting": _retargeting(figures["retargeting"], figures["ratios"]),
         "One thing at a time": _augmentations(figures["augmentations"]),
+        "How many looks?": _looks(figures["looks"]),
         "Detector": _detector(figures["detection"], figures["alarms"], figures["milliseconds"]),
         "How it was made": _table(["", ""], [[name, str(value)] for name, value in facts.items()]),
     }
+    if photographs:
+        about = f"What is read from {photographs}; then the same head straight, turned, smiling, surprised:"
+        sections = {"Real photographs": [about, "", f"![overlays and maps]({SHEET})"], **sections}
     lines = ["# Landmarks", "", f"Written by `{facts['command']}`; edits are lost with its next run. Means with 95%"
              " intervals over pictures."]  # fmt: skip
     for title, text in sections.items():
@@ -80,6 +91,15 @@ def _retargeting(errors: Figures, ratios: Figures) -> list[str]:
 def _augmentations(found: Figures) -> list[str]:
     rows = [[name, _percent(row["found"]), _percent(row["nme"])] for name, row in found.items()]
     return _table(["done to the picture", "found", "NME"], rows)
+
+
+def _looks(found: Figures) -> list[str]:
+    rows = [[looks, _percent(error), f"{milliseconds:.1f} ms"] for looks, (error, milliseconds) in found.items()]
+    return [
+        *_table(["looks", "NME", "median time"], rows),
+        "",
+        "Each look after the first is at an upright crop around what was found. The product takes two.",
+    ]
 
 
 def _detector(detection: Figures, alarms: float, milliseconds: Figures) -> list[str]:

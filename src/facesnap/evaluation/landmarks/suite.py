@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +16,11 @@ from facesnap.core.images import write_atomic
 from facesnap.core.machine import machine, own_command, today
 from facesnap.core.weights import mini_folder, sha256_12
 from facesnap.evaluation.landmarks.accuracy import by_yaw, shape_figures
+from facesnap.evaluation.landmarks.photographs import draw_photographs
 from facesnap.evaluation.landmarks.readings import read_all
-from facesnap.evaluation.landmarks.report import markdown
+from facesnap.evaluation.landmarks.report import SHEET, markdown
 from facesnap.evaluation.landmarks.retarget import ratios_of, retargeting_errors
-from facesnap.evaluation.landmarks.robustness import detection, under_augmentation
+from facesnap.evaluation.landmarks.robustness import by_looks, detection, under_augmentation
 from facesnap.evaluation.metrics import bootstrap_mean
 from facesnap.faces.detect import HaarDetector
 from facesnap.landmarks.fit import FaceFitter
@@ -44,7 +45,13 @@ def silent(_what: str, _total: int) -> AbstractContextManager[Callable[[], None]
 
 
 def evaluate_landmarks(
-    output: Path, people: int, seed: int, renders: Path, say: Callable[[str], None], progress: Progress = silent
+    output: Path,
+    people: int,
+    seed: int,
+    renders: Path,
+    say: Callable[[str], None],
+    progress: Progress = silent,
+    photos: Sequence[Path] = (),
 ) -> Path:
     """Measure on test people and write LANDMARKS.md and landmarks.json into ``output``.
 
@@ -55,19 +62,22 @@ def evaluate_landmarks(
         renders: folder of the test people's shards; made there if they are not.
         say: takes one line of progress.
         progress: makes a bar of a name and a number of steps; gives what to call after each.
+        photos: real ones, drawn onto a sheet with what is read from them; nothing is measured on them.
 
     Returns:
         The path of LANDMARKS.md.
 
     Raises:
         AdapterError: weights that aren't there.
-        InputError: no face is found in any picture.
+        InputError: no face is found in any picture, or in a photo.
         UsageError: shards of other people, or too few.
         OutputError: a folder that can't be written.
     """
     folder = mini_folder() / "landmarks"
     fitter = FaceFitter.from_pretrained(folder)
     detector = HaarDetector(refine_with(fitter))
+    if photos:
+        draw_photographs(output / SHEET, photos, detector, fitter)
     split = Split(held_out(renders, "test", people, RENDERS, seed, PRESET, SIZE))
     say(f"{split.people} people, {len(split)} pictures")
     with progress("pictures", len(split)) as step:
@@ -83,6 +93,7 @@ def evaluate_landmarks(
         "retargeting": {name: bootstrap_mean(values, seed) for name, values in errors.items()},
         "ratios": ratios_of(errors, seed),
         "augmentations": under_augmentation(split, firsts, detector, fitter, seed),
+        "looks": by_looks(split, firsts, detector, fitter, seed),
         "detection": detection(split, detector, COMPOSITES, seed),
         "alarms": 100 * readings.alarms / len(split),
         "milliseconds": {"detector": 1000 * readings.detecting, "E_3d": 1000 * readings.reading},
@@ -94,5 +105,5 @@ def evaluate_landmarks(
     }  # fmt: skip
     plain = json.dumps({"facts": facts, **figures}, default=asdict, indent=1)
     write_atomic(output / "landmarks.json", (plain + "\n").encode())
-    write_atomic(output / "LANDMARKS.md", markdown(facts, figures).encode())
+    write_atomic(output / "LANDMARKS.md", markdown(facts, figures, ", ".join(photo.name for photo in photos)).encode())
     return output / "LANDMARKS.md"
