@@ -55,8 +55,8 @@ def arithmetic(call: Callable[[], Any]) -> int:
     return counter.operations
 
 
-def full_size(steps: int) -> list[str]:
-    """Tables of both bases."""
+def full_size(steps: int, dtype: torch.dtype) -> list[str]:
+    """Tables of both bases; ``dtype``: of the products that the floors are told for."""
     lines = [f"{steps} steps, guidance, one picture; counted, no seconds. {today()}", ""]
     for name, size in SIZES.items():
         with FakeTensorMode():
@@ -70,7 +70,7 @@ def full_size(steps: int) -> list[str]:
         for speed, savings in {"naive": NAIVE, **SPEEDS}.items():
             whole = portrait(costs, steps, savings)
             lines.append(f"| facesnap {speed} | {whole / 1e12:.1f} | {whole / plain:.2f} |")
-        lines += ["", *floors(costs), ""]
+        lines += ["", *floors(costs, dtype), ""]
     return lines
 
 
@@ -175,21 +175,21 @@ def places(unet: Any, name: str, side: int) -> int:
     return (side // 2**level) ** 2
 
 
-def floors(costs: Mapping[Any, float]) -> list[str]:
+def floors(costs: Mapping[Any, float], dtype: torch.dtype) -> list[str]:
     """The least time of one guided step on this machine."""
-    flops, reading = ceilings()
+    flops, reading = ceilings(dtype)
     work, weights = costs["unet", 2] + costs["ffrnet", 2], costs["unet bytes"] + costs["ffrnet bytes"]
-    here = f"{machine('cpu')}, {torch.get_num_threads()} thread(s)"
+    here = f"{machine('cpu')}, {torch.get_num_threads()} thread(s), {str(dtype).removeprefix('torch.')} products"
     return [
         f"One guided step with FFRNet: {work / 1e12:.2f} TFLOP, {weights / 1e9:.2f} GB of weights (16 bit). Floors here"
-        f" ({here}, float32 products at {flops / 1e9:.0f} GFLOP/s, reading at {reading / 1e9:.1f} GB/s):"
+        f" ({here} at {flops / 1e9:.0f} GFLOP/s, reading at {reading / 1e9:.1f} GB/s):"
         f" {work / flops:.2f} s of arithmetic, {weights / reading:.2f} s of reading."
     ]
 
 
-def ceilings() -> tuple[float, float]:
+def ceilings(dtype: torch.dtype) -> tuple[float, float]:
     """Best rates of this machine: operations per second of a large product, bytes per second read."""
-    a, b = torch.rand(1024, 1024), torch.rand(1024, 1024)
+    a, b = torch.rand(1024, 1024, dtype=dtype), torch.rand(1024, 1024, dtype=dtype)
     long = torch.rand(2**26)
     product = min(_seconds(lambda: a @ b) for _ in range(10))
     summed = min(_seconds(long.sum) for _ in range(5))

@@ -181,7 +181,7 @@ def main() -> None:
     if asked.count:
         from counting import full_size
 
-        print("\n".join(full_size(asked.steps)))
+        print("\n".join(full_size(asked.steps, getattr(torch, asked.dtype))))
     elif asked.memory_of:
         Table(asked.base[0], asked.folder, asked).call(asked.memory_of)()
         print(1024 * most_of())

@@ -64,7 +64,7 @@ def test_a_file_with_faults_is_exit_2_and_loads_nothing(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 11
     assert lines[0] == f'error: {jobs}:2: unknown key "sed": did you mean seed?'
-    assert lines[-1] == "error: and 2 more such lines"
+    assert lines[-1] == "error: and 2 more such faults"
     assert not (tmp_path / "out").exists()
 
 

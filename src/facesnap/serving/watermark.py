@@ -6,10 +6,10 @@ vote when it is read.
 
 It costs 45 dB of PSNR (44 at worst). It survives PNG at every size; JPEG of quality 70 and more from 128 pixels on (of
 400 pieces of photographs of 128 pixels one loses it; of 64 pixels a sixth, at quality 75); from 256 pixels on WebP of
-quality 60, noise of 3 grey levels, parts painted over, and a change of brightness or contrast by a few percent. It does
-not survive what moves the 8 x 8 grid or changes the number of its blocks (cropping, resizing, turning), nor strong
-filters. It is no defence against who wants it gone; it tells honest people where a picture comes from when its metadata
-got lost.
+quality 70 (60 from 512 on), noise of 3 grey levels, parts painted over, and a change of brightness or contrast by a few
+percent. It does not survive what moves the 8 x 8 grid or changes the number of its blocks (cropping, resizing,
+turning), nor strong filters. It is no defence against who wants it gone; it tells honest people where a picture comes
+from when its metadata got lost.
 """
 
 from __future__ import annotations
