@@ -48,7 +48,7 @@ def test_two_workers_on_ray_make_the_same_as_one(jobs: Path, tmp_path: Path, mon
 
 @pytest.mark.slow
 def test_killed_then_interrupted_then_finished(write: Write, me: str, folder: Path, tmp_path: Path) -> None:
-    jobs = write({"name": "me", "identity": me, "seed": 1, "count": 32, "num_inference_steps": 40})
+    jobs = write({"name": "me", "identity": me, "seed": 1, "count": 16, "num_inference_steps": 40})
     out = tmp_path / "out"
     started = _start(jobs, out)
     kept = _until(started, out, 2)
@@ -56,7 +56,7 @@ def test_killed_then_interrupted_then_finished(write: Write, me: str, folder: Pa
     started.communicate()
     _ended(started.pid)
     kept |= _stamps(out)
-    assert 2 <= len(kept) < 32
+    assert 2 <= len(kept) < 16
     started = _start(jobs, out)
     _until(started, out, len(kept) + 2)
     os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to everyone
@@ -65,9 +65,9 @@ def test_killed_then_interrupted_then_finished(write: Write, me: str, folder: Pa
     assert said == "what is made is kept: the same command goes on from there\nerror: interrupted\n"
     _ended(started.pid)
     then = _stamps(out)
-    assert len(kept) < len(then) < 32
+    assert len(kept) < len(then) < 16
     outcome = run_batch(jobs, out, size=1)
-    assert (outcome.kept, outcome.made) == (len(then), 32 - len(then))
+    assert (outcome.kept, outcome.made) == (len(then), 16 - len(then))
     assert {name: stamp for name, stamp in _stamps(out).items() if name in then} == {**then, **kept}
     run_batch(jobs, tmp_path / "at once", size=4)
     assert_same(out, tmp_path / "at once")
