@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from on_run import parser_of
 
 from facesnap.core.images import write_atomic
 from facesnap.core.machine import choose_device, machine, today
@@ -26,14 +27,9 @@ from facesnap.training.mini.run import STAGES, Run
 
 def main() -> None:
     """Train all variants, print and keep the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser = parser_of(__doc__, steps=800)
     parser.add_argument("stage", choices=list(STAGES))
     parser.add_argument("variants", nargs="*", help="setting=value, several by commas")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--preset", default="cpu")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_intermixed_args()  # variants may follow options
     first = Run(asked.run, _config(asked, ""), choose_device(asked.device, mps=False))
     rows: dict[str, dict[str, float]] = {}

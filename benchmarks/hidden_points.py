@@ -21,23 +21,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from on_run import add_settings, parser_of, run_of
+from torch import nn
 
 from facesnap.core.images import save_png, write_atomic
-from facesnap.core.machine import choose_device, machine, today
+from facesnap.core.machine import machine, today
 from facesnap.evaluation.judges import FaceJudge
 from facesnap.evaluation.metrics import bootstrap_mean, bootstrap_ratio
 from facesnap.landmarks.crop import landmark_box
-from facesnap.landmarks.draw import draw_landmarks
-from facesnap.landmarks.layout import GROUPS, five_points, inter_ocular
+from facesnap.landmarks.layout import five_points, inter_ocular
 from facesnap.models.checkpoint import load_adapter
 from facesnap.training.adapter.objective import FaceNets
-from facesnap.training.config import mini_config
-from facesnap.training.jitter import jittered
 from facesnap.training.loop import train
 from facesnap.training.mini.adapter import AdapterStage
 from facesnap.training.mini.base import plain_attention, sample
-from facesnap.training.mini.data import to_tensor
 from facesnap.training.mini.pairs import Pairs
 from facesnap.training.mini.run import Run
 
@@ -55,22 +52,6 @@ class SeenPairs(Pairs):
         points = super().landmarks(targets, references, read)
         points[~self.split.world.visible[targets]] = np.nan
         return points
-
-    def maps(self, points: np.ndarray, rng: np.random.Generator, jitter: float, dropout: float) -> Tensor:
-        """As all others; jitter moves groups about their middle, so hidden points wait in the middle of the seen."""
-        size = self.split.world.images.shape[1]
-        blank, maps = np.zeros((size, size, 3), np.uint8), []
-        for each in points:
-            hidden = np.isnan(each[:, 0])
-            whole = np.nan_to_num(each)
-            for group in GROUPS.values():
-                seen = whole[group][~hidden[group]]
-                whole[group] = np.where(hidden[group, None], seen.mean(axis=0) if len(seen) else 0.0, whole[group])
-            empty = rng.random() < dropout
-            moved = whole if empty else jittered(whole, jitter * size, rng)
-            moved[hidden] = np.nan
-            maps.append(blank if empty else draw_landmarks(moved, (size, size)))
-        return to_tensor(maps)
 
 
 class GoingOn(AdapterStage):
@@ -124,7 +105,7 @@ class GoingOn(AdapterStage):
             float(self.judge.embed(picture, five_points(face)) @ self.judge.embed(world.images[reference], five))
             for picture, face, reference, five in zip(pictures, read, references, known, strict=True)
         ]
-        if len(self.sheet) < len(BINS) * SHOWN and not seed:
+        if not seed:  # the first of a bin
             drawn = (maps.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
             trios = zip(world.images[references], drawn, pictures, strict=True)
             self.sheet += [np.concatenate(trio, axis=1) for trio in trios][:SHOWN]
@@ -133,13 +114,8 @@ class GoingOn(AdapterStage):
 
 def main() -> None:
     """Train both ways, draw, print and keep the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("settings", nargs="*", help="of facesnap mini train, where they aren't the preset's: key=value")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--preset", default="cpu")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = parser_of(__doc__, steps=400)
+    add_settings(parser)
     asked = parser.parse_intermixed_args()  # settings may follow options
     stages = {}
     for name in ("drawn", "left out"):
@@ -161,9 +137,7 @@ def main() -> None:
 
 def _run(asked: argparse.Namespace, folder: Path) -> Run:
     """A folder of its own for a way, with RUN's renders, a copy of its weights, and its own state."""
-    given: dict[str, Any] = {"adapter.steps": asked.steps, "adapter.learning_rate": 3e-4, "seed": asked.seed}
-    given |= dict(each.split("=", 1) for each in asked.settings)
-    whole = Run(asked.run, mini_config(asked.preset, given), choose_device(asked.device, mps=False))
+    whole = run_of(asked, {"adapter.steps": asked.steps, "adapter.learning_rate": 3e-4})
     run = replace(whole, folder=folder)
     run.__dict__.update(world=whole.world)
     if not run.weights.is_dir():

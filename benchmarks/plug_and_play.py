@@ -20,21 +20,19 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
+from on_run import add_settings, parser_of, run_of
 
 from facesnap.core.errors import UsageError
 from facesnap.core.images import write_atomic
-from facesnap.core.machine import choose_device, machine, today
+from facesnap.core.machine import machine, today
 from facesnap.evaluation.judges import FaceJudge
 from facesnap.landmarks.layout import five_points
-from facesnap.training.config import mini_config
 from facesnap.training.loop import train
 from facesnap.training.mini.data import Split
-from facesnap.training.mini.run import Run
 from facesnap.training.mini.unet import UnetStage
 from facesnap.world.captions import captions_of
 from facesnap.world.datasets.reading import WorldData, read_shards
@@ -47,15 +45,10 @@ TOLERANCE = 0.10
 
 def main() -> None:
     """Fine-tune, measure on both, print and keep the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("settings", nargs="*", help="of facesnap mini train, where they aren't the preset's: key=value")
+    parser = parser_of(__doc__, steps=400)
+    add_settings(parser)
     parser.add_argument("--style", choices=[style for style in STYLES if style != "photo"], default="oil")
-    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--preset", default="cpu")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_intermixed_args()  # settings may follow options
     folder = asked.run / "plug_and_play" / asked.style.replace(" ", "-")
     fine_tune(asked, folder)
@@ -79,9 +72,7 @@ def renders_of(asked: argparse.Namespace) -> Path:
 
 def fine_tune(asked: argparse.Namespace, folder: Path) -> None:
     """Write a copy of mini whose UNet draws one style; goes on where it stopped."""
-    settings: dict[str, Any] = {"unet.steps": asked.steps, "unet.learning_rate": 3e-4, "unet.batch_size": 64}
-    settings |= {"seed": asked.seed, **dict(each.split("=", 1) for each in asked.settings)}
-    run = Run(asked.run, mini_config(asked.preset, settings), choose_device(asked.device, mps=False))
+    run = run_of(asked, {"unet.steps": asked.steps, "unet.learning_rate": 3e-4, "unet.batch_size": 64})
     weights = folder / "mini"
     if not weights.is_dir():
         shutil.copytree(run.weights, weights)

@@ -17,6 +17,7 @@ from facesnap.evaluation.landmarks import accuracy, retarget, robustness, suite
 from facesnap.evaluation.landmarks.readings import Readings, read_all
 from facesnap.evaluation.subjects import pose_of
 from facesnap.faces.detect import HaarDetector
+from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.fit import FaceFitter
 from facesnap.landmarks.morphable import MORPHABLE_NAME, MorphableLandmarks
 from facesnap.landmarks.predict import LandmarkPredictor
@@ -57,6 +58,7 @@ def perfect(split: Split, morphable: MorphableLandmarks) -> Readings:
     world, count = split.world, len(split)
     poses = [pose_of(world.pose[i], world.expression[i], world.camera[i], SIZE) for i in range(count)]
     return Readings(
+        boxes=np.stack([landmark_box(points) for points in world.landmarks2d]),
         landmarks=world.landmarks2d, angles=world.pose, expression=world.expression.astype(np.float64),
         shape=morphable.shape_from_full(world.identity).astype(np.float64),
         poses=poses, alarms=0, detecting=0.01, reading=0.005,
@@ -159,7 +161,7 @@ def test_the_report_has_all_sections(
     """The whole suite with a perfect reader in place of detector and E_3d, which see nothing in grey pictures."""
     monkeypatch.setattr(suite, "held_out", lambda *_: split.world)
 
-    def reading(images: list[np.ndarray], points: np.ndarray, *_: object, passes: int = 2) -> Readings:
+    def reading(images: list[np.ndarray], points: np.ndarray, *_: object) -> Readings:
         rows = slice(0, len(points))
         arrays = {name: value[rows] for name, value in vars(perfect).items() if isinstance(value, np.ndarray)}
         return replace(perfect, **arrays, poses=perfect.poses[rows])

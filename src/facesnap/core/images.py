@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Larger pictures are refused before they are decoded: 100 megapixels are 300 MB of RGB.
 MAX_PIXELS: Final = 100_000_000
 
+#: What every PNG file begins with.
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+
 #: What is decoded. Pillow knows more, but some of it (EPS) would run another program.
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 

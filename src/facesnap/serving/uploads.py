@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Final, Protocol
 
 from facesnap.core.errors import ImageError, one_line
-from facesnap.core.images import load_image
+from facesnap.core.images import PNG_SIGNATURE, load_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: What is decoded, with the bytes that such files begin with. Fewer kinds than the command line reads: what browsers
 #: send and phones write; every further decoder is one more that strangers can feed.
-SIGNATURES: Final = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n", "WEBP": b"RIFF"}
+SIGNATURES: Final = {"JPEG": b"\xff\xd8\xff", "PNG": PNG_SIGNATURE, "WEBP": b"RIFF"}
 
 #: A picture that is longer than wide by more than this is no photograph, and makes detectors divide by nothing.
 MAX_RATIO: Final = 50

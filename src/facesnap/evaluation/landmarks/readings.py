@@ -23,11 +23,12 @@ OVERLAP: Final = 0.4
 class Readings:
     """Of N pictures; rows whose face was not found are NaN.
 
-    ``landmarks`` (N, 72, 2) pixels; ``angles`` (N, 3) degrees, not clipped; ``expression`` (N, 53); ``shape`` (N, K);
-    ``poses``: with the picture's framing, None where nothing was found; ``alarms``: boxes
-    elsewhere, in all pictures; ``detecting``, ``reading``: seconds per picture (medians).
+    ``boxes`` (N, 4) as the detector found them and ``landmarks`` (N, 72, 2), pixels; ``angles`` (N, 3) degrees, not
+    clipped; ``expression`` (N, 53); ``shape`` (N, K); ``poses``: with the picture's framing, None where nothing was
+    found; ``alarms``: boxes elsewhere, in all pictures; ``detecting``, ``reading``: seconds per picture (medians).
     """
 
+    boxes: np.ndarray
     landmarks: np.ndarray
     angles: np.ndarray
     expression: np.ndarray
@@ -49,13 +50,10 @@ def read_all(
     detector: FaceDetector,
     fitter: FaceFitter,
     step: Callable[[], None] = lambda: None,
-    passes: int = 2,
 ) -> Readings:
-    """Detect and read every picture (H, W, 3) uint8; a face counts as found where its landmarks (N, 72, 2) are.
-
-    ``passes``: E_3d's looks at each, see :meth:`FaceFitter.fit`.
-    """
+    """Detect and read every picture (H, W, 3) uint8; a face counts as found where its landmarks (N, 72, 2) are."""
     fits: list[FittedFace | None] = []
+    boxes: list[np.ndarray] = []
     alarms, times = 0, []
     for image, truth in zip(images, points, strict=True):
         start = time.perf_counter()
@@ -64,7 +62,8 @@ def read_all(
         shared = np.array([intersection_over_union(face.box, landmark_box(truth)) for face in faces])
         alarms += int((shared < OVERLAP).sum())
         hit = bool((shared >= OVERLAP).any())
-        fits.append(fitter.fit(image, faces[int(shared.argmax())].box, passes=passes) if hit else None)
+        boxes.append(faces[int(shared.argmax())].box if hit else np.full(4, np.nan))
+        fits.append(fitter.fit(image, boxes[-1]) if hit else None)
         times.append((between - start, time.perf_counter() - between if hit else np.nan))
         step()
 
@@ -74,6 +73,7 @@ def read_all(
     detecting, reading = np.array(times).T
     reading = reading[np.isfinite(reading)]
     return Readings(
+        boxes=np.stack(boxes).astype(np.float64),
         landmarks=stack(lambda fit: fit.landmarks2d, (72, 2)),
         angles=stack(lambda fit: np.array(euler_angles(fit.rotation)), (3,)),
         expression=stack(lambda fit: fit.pose.weights(), (53,)),

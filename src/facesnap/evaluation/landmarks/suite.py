@@ -93,7 +93,7 @@ def evaluate_landmarks(
         "retargeting": {name: bootstrap_mean(values, seed) for name, values in errors.items()},
         "ratios": ratios_of(errors, seed),
         "augmentations": under_augmentation(split, firsts, detector, fitter, seed),
-        "looks": by_looks(split, firsts, detector, fitter, seed),
+        "looks": by_looks(split, firsts, readings, fitter, seed),
         "detection": detection(split, detector, COMPOSITES, seed),
         "alarms": 100 * readings.alarms / len(split),
         "milliseconds": {"detector": 1000 * readings.detecting, "E_3d": 1000 * readings.reading},

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from facesnap.core.errors import OutputError, one_line
+from facesnap.core.images import PNG_SIGNATURE
 from facesnap.core.pose import Pose
 from facesnap.pipelines.batch.jobs import Job, Shared
 from facesnap.pipelines.batch.values import Person
 
 #: The text of a PNG that says which settings it was asked for with, and how like the person it became.
 STAMP: Final = "facesnap batch"
-
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 #: Part of every hash: another number makes all pictures anew.
 _FORMAT: Final = 1
@@ -134,10 +133,10 @@ def found(out: Path, asked: Asked) -> dict[str, Any] | None:
         raise OutputError(f"{path} is a folder, where a portrait is to go: use another folder")
     try:
         with path.open("rb") as file:
-            begins = file.read(len(_PNG))
+            begins = file.read(len(PNG_SIGNATURE))
     except OSError as error:
         raise OutputError(f"{path} can't be read: {one_line(error)}") from error
-    if begins and begins != _PNG:  # an empty file, or a PNG that is damaged, may be what is left of a portrait
+    if begins and begins != PNG_SIGNATURE:  # an empty file, or a PNG that is damaged, may be what is left of a portrait
         raise OutputError(f"{path} is there, and no picture of a batch: use another folder")
     try:
         with Image.open(path) as image:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from facesnap.core.images import PNG_SIGNATURE
 from facesnap.world.classes import CLASSES, SKIN
 from facesnap.world.datasets.reading import decode_png
 
@@ -54,7 +55,7 @@ def _problems_of_map(picture: np.ndarray) -> Iterator[str]:
 
 
 def _problems_of_head(content: bytes, size: Any, colours: int) -> Iterator[str]:
-    if len(content) < HEAD or not content.startswith(b"\x89PNG\r\n\x1a\n"):
+    if len(content) < HEAD or not content.startswith(PNG_SIGNATURE):
         yield "is no PNG"
         return
     width, height, depth, held = struct.unpack(">IIBB", content[16:HEAD])
