@@ -129,6 +129,25 @@ def test_every_exception_becomes_one_line(
     assert captured.count("\n") == 1
 
 
+def test_a_thread_that_still_works_does_not_abort_the_exit() -> None:
+    code = (
+        "import logging, threading, time, torch\n"
+        "from facesnap.cli import app\n"
+        "def work():\n"
+        "    x = torch.ones(64, 64)\n"
+        "    while True: x = (x @ x).clamp(-1, 1)\n"
+        "def run(_):\n"
+        "    threading.Thread(target=work, name='facesnap-work', daemon=True).start()\n"
+        "    time.sleep(0.2)\n"
+        "    print('said', end='')\n"
+        "    return 3\n"
+        "app.run = run\n"
+        "app.main([])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said", "")
+
+
 def test_a_map_is_a_png_and_called_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert app.run(["landmarks", str(tmp_path / "photo.jpg"), "--output", str(tmp_path / "map.jpg")]) == 2
     assert "give a name that ends in .png" in capsys.readouterr().err

@@ -450,6 +450,15 @@ def test_a_model_that_can_t_be_loaded_stops_the_server(tmp_path: Path) -> None:
     assert app.state.desk.failure is painter.error
 
 
+def test_stopping_waits_for_what_is_being_loaded(tmp_path: Path) -> None:
+    painter = _Slow()
+    with apps.served(apps.config_of(tmp_path), painter, wait=False):
+        loading = [thread for thread in threading.enumerate() if thread.name == "facesnap-start"]
+        threading.Timer(0.2, painter.may_load.set).start()
+    assert loading
+    assert not any(thread.is_alive() for thread in loading)
+
+
 def test_what_is_not_loaded_is_listed_and_loaded_when_it_is_asked_for(
     tmp_path: Path, tiny_mini: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,8 @@ _ABOUT: Final = (
     " their events, and fetch the pictures. Errors are problem details (RFC 9457). Where the service has a token, every"
     " request shows it: Authorization: Bearer TOKEN."
 )
+#: Seconds for the thread that starts the service to see that it stops; closing the painter waits for a model's loading.
+_LEAVING: Final = 5.0
 _NO_STUDIO: Final = "FaceSnap is here. The API's reference is at /docs; the studio isn't served.\n"
 
 
@@ -79,10 +81,12 @@ def _say_where() -> PlainTextResponse:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     desk: Desk = app.state.desk
-    threading.Thread(target=_start, args=(desk,), name="facesnap-start", daemon=True).start()
+    starting = threading.Thread(target=_start, args=(desk,), name="facesnap-start", daemon=True)
+    starting.start()
     yield
     desk.phase = Phase.stopping
     await to_thread.run_sync(desk.service.stop)
+    await to_thread.run_sync(starting.join, _LEAVING)
 
 
 def _start(desk: Desk) -> None:

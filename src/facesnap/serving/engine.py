@@ -68,7 +68,7 @@ class Engine:
         """Begin, with what the last run left first."""
         loops = [self._dispatch] * self.painter.slots + [self._keep_house]
         for number, loop in enumerate(loops):
-            thread = threading.Thread(target=loop, name=f"engine-{number}", daemon=True)
+            thread = threading.Thread(target=loop, name=f"facesnap-engine-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)  # not before: who stops us meanwhile can't join a thread that hasn't begun
 

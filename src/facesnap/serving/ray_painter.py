@@ -162,7 +162,7 @@ class RayPainter:
         stream = self._connect().painters.paint.remote(list(orders))
         inbox: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
         # Reading blocks for as long as a step takes, or until there is a replica; cancelling can't wait for that.
-        threading.Thread(target=_read, args=(stream, inbox), name="ray-stream", daemon=True).start()
+        threading.Thread(target=_read, args=(stream, inbox), name="facesnap-ray-stream", daemon=True).start()
         while True:
             if ids <= set(watch.stopped()):
                 stream.cancel()  # type: ignore[no-untyped-call]
