@@ -89,7 +89,8 @@ class GoingOn(AdapterStage):
         f_id, f_clip = (each.to(self.device) for each in self.check.drawn_features(references, rng))
         points = self.check.landmarks(rows, references, np.zeros(len(rows), bool))
         maps = self.check.maps(points, rng, jitter=0.0, dropout=0.0).to(self.device)
-        states = self.check.texts.draw(rows, rng, 0.0).to(self.device)
+        texts = self.check.texts
+        states = texts.states[texts.draw(rows, rng, 0.0)].float().to(self.device)
         shape = self.check.latents[: len(rows)].shape
         noise = torch.from_numpy(rng.standard_normal(shape).astype(np.float32)).to(self.device)
         with self.ffrnet.attend_to(self.mixer(f_id, f_clip)):

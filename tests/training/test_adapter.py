@@ -11,8 +11,9 @@ from facesnap.evaluation.subjects import pose_of
 from facesnap.landmarks.predict import LandmarkPredictor
 from facesnap.training.jitter import jittered
 from facesnap.training.losses import NoiseSchedule
-from facesnap.training.mini.adapter import AdapterStage, _states
+from facesnap.training.mini.adapter import AdapterStage
 from facesnap.training.mini.data import aligned_crop
+from facesnap.training.mini.paired import _texts
 from facesnap.training.mini.pairs import Pairs
 
 
@@ -60,8 +61,7 @@ def test_the_noisiest_timesteps_are_trained_for_sampling_starts_there(stage: Ada
 def test_a_dropped_face_often_comes_without_text_too(stage: AdapterStage) -> None:
     rows = np.zeros(400, dtype=np.int64)
     drop = torch.arange(400) < 200
-    states = _states(stage.pairs, rows, drop, np.random.default_rng(0), dropout=0.0)
-    empty = (states == stage.pairs.texts.empty).all(dim=(1, 2))
+    empty = _texts(stage.pairs, rows, drop, np.random.default_rng(0), dropout=0.0) == stage.pairs.texts.empty
     assert 0.4 < float(empty[:200].float().mean()) < 0.6
     assert not empty[200:].any()
 

@@ -124,10 +124,10 @@ def test_text_states_are_kept_and_belong_to_their_captions(
     fewer = dataclasses.replace(tiny_run.train, world=world)
     alone = encode_captions(tiny_run.weights, fewer, tiny_run.device)
     rows = np.array([3, 1])
-    torch.testing.assert_close(
-        alone.draw(rows, np.random.default_rng(0), 0.0), first.states[first.index[2 * rows]].float()
-    )
-    assert torch.equal(first.draw(rows, np.random.default_rng(0), 1.0)[1], first.empty)
+    drawn = alone.draw(rows, np.random.default_rng(0), 0.0)
+    torch.testing.assert_close(alone.states[drawn], first.states[first.index[2 * rows]])
+    assert [alone.prompts[place] for place in drawn] == [texts[row][0] for row in rows]
+    assert [first.prompts[place] for place in first.draw(rows, np.random.default_rng(0), 1.0)] == ["", ""]
     monkeypatch.setattr(base, "_encode_texts", lambda *_: pytest.fail("computed again"))
     again = encode_captions(tiny_run.weights, tiny_run.train, tiny_run.device, tmp_path)
     assert torch.equal(again.states, first.states)

@@ -158,6 +158,21 @@ def total_loss(
     noisy = schedule.add_noise(batch["clean"], batch["noise"], timesteps)
     given = nets(batch["f_id"], batch["f_clip"], batch["drop"], noisy, timesteps, batch["maps"], added)
     predicted = frozen.predict(noisy, timesteps, batch["encoder_hidden_states"], given, added)
+    return losses_of(predicted, noisy, frozen, schedule, weights, batch, rows, share)
+
+
+def losses_of(
+    predicted: Tensor,
+    noisy: Tensor,
+    frozen: Frozen,
+    schedule: NoiseSchedule,
+    weights: Weights,
+    batch: Mapping[str, Tensor],
+    rows: Tensor,
+    share: float = 1.0,
+) -> dict[str, Tensor]:
+    """The same of what was ``predicted`` (B, C, h, w) of ``noisy`` latents, whoever told the base of the face."""
+    timesteps = batch["timesteps"]
     target = schedule.target(batch["clean"], batch["noise"], timesteps)
     losses = diffusion_loss(predicted, target, timesteps, schedule, weights.min_snr_gamma)
     total = losses["diff"]

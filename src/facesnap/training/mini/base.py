@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,24 +65,28 @@ def freeze(model: Any, device: torch.device) -> Any:
 
 @dataclass(frozen=True)
 class TextStates:
-    """Last hidden states of every different caption, (texts, tokens, width) in half precision, and of the empty prompt.
+    """Every different caption, and the empty prompt as the last of them: ``prompts``, and what the text encoder makes
+    of them, ``states`` (texts, tokens, width) in half precision.
 
     Row r's captions are ``states[index[first[r] : first[r] + count[r]]]``.
     """
 
+    prompts: Sequence[str]
     states: Tensor
     index: np.ndarray
     first: np.ndarray
     count: np.ndarray
-    empty: Tensor
+
+    @property
+    def empty(self) -> int:
+        """Place of the empty prompt."""
+        return len(self.states) - 1
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator, dropout: float) -> Tensor:
-        """One random caption per row, (B, tokens, width); a share of rows gets the empty prompt."""
+        """Places (B,) in ``states`` of one random caption per row; a share of rows gets the empty prompt."""
         which = self.index[self.first[rows] + rng.integers(0, self.count[rows])]
-        states = self.states[torch.from_numpy(which)].float()
-        empty = torch.from_numpy(rng.random(len(rows)) < dropout)
-        states[empty] = self.empty
-        return states
+        which[rng.random(len(rows)) < dropout] = self.empty
+        return torch.from_numpy(which)
 
 
 def encode_captions(out: Path, split: Split, device: torch.device, cache: Path | None = None) -> TextStates:
@@ -100,7 +104,7 @@ def encode_captions(out: Path, split: Split, device: torch.device, cache: Path |
     count = np.array([len(captions) for captions in several])
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
     index = np.array([place[text] for text in flat])
-    return TextStates(tensors["states"], index, first, count, tensors["states"][-1].float())
+    return TextStates([*place, ""], tensors["states"], index, first, count)
 
 
 @torch.no_grad()

@@ -31,6 +31,8 @@ from facesnap.training.mini.data import Split, aligned_crop, to_tensor
 TEXTURED = 0.5
 
 Encode = Callable[[np.ndarray], np.ndarray]
+#: (72, 2) pixels and (width, height) -> (height, width, 3) uint8.
+DrawMap = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,19 @@ class Pairs:
             points[place] = self.split.projected(target, head)
         return np.asarray(points)
 
-    def maps(self, points: np.ndarray, rng: np.random.Generator, jitter: float, dropout: float) -> Tensor:
+    def maps(
+        self,
+        points: np.ndarray,
+        rng: np.random.Generator,
+        jitter: float,
+        dropout: float,
+        draw: DrawMap = draw_landmarks,
+    ) -> Tensor:
         """Maps (B, 3, S, S) of landmarks (B, 72, 2), jittered as E_3d errs (share of the side), a share blank."""
         size = self.split.world.images.shape[1]
         blank = np.zeros((size, size, 3), np.uint8)
         maps = [
-            blank if rng.random() < dropout else draw_landmarks(jittered(each, jitter * size, rng), (size, size))
+            blank if rng.random() < dropout else draw(jittered(each, jitter * size, rng), (size, size))
             for each in points
         ]
         return to_tensor(maps)

@@ -1,4 +1,4 @@
-"""The adapter's final check: portraits of people never trained on, by the product's sampler, without guidance."""
+"""Final check of what trains on pairs: portraits of people never trained on, by the product's sampler, unguided."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from facesnap.training.batches import Batch
 from facesnap.training.mini.base import sample
 
 if TYPE_CHECKING:
-    from facesnap.training.mini.adapter import AdapterStage
+    from facesnap.training.mini.paired import PairStage
 
 
 @torch.no_grad()
-def portrait_figures(stage: AdapterStage, batch: Batch) -> dict[str, Tensor]:
-    """One portrait per row of a batch as :meth:`AdapterStage.draw` makes it, on the stage's device.
+def portrait_figures(stage: PairStage, batch: Batch) -> dict[str, Tensor]:
+    """One portrait per row of a batch as :meth:`PairStage.draw` makes it, on the stage's device.
 
     E_f and E_3d take part in the training, so these figures compare trainings; the judges measure the product.
 
@@ -28,11 +28,8 @@ def portrait_figures(stage: AdapterStage, batch: Batch) -> dict[str, Tensor]:
         ``portrait_cosine``: E_f's mean cosine of portrait and reference; ``portrait_rank1``: how often no other row's
         reference is nearer; ``portrait_nme``: of the landmarks that E_3d finds, to the requested ones.
     """
-    tokens = stage.mixer(batch["f_id"], batch["f_clip"])
-    rest = batch["maps"], batch["encoder_hidden_states"]
-    faster = torch.autocast(stage.device.type, torch.bfloat16, enabled=stage.config.bf16)
-    with faster, stage.ffrnet.attend_to(tokens):
-        clean = sample(lambda noisy, timesteps: stage.predict(noisy, timesteps, *rest), batch["noise"])
+    with torch.autocast(stage.device.type, torch.bfloat16, enabled=stage.config.bf16):
+        clean = sample(stage.denoiser(batch), batch["noise"])
         images = stage.frozen.decoded(clean).float()
     drawn, references = stage.frozen.embed(images, batch["matrices"]).float(), batch["truth"].float()
     cosine = F.normalize(drawn, dim=-1) @ F.normalize(references, dim=-1).T

@@ -48,7 +48,7 @@ class UnetStage(Stage):
         clean = latents[torch.from_numpy(rows)].float()
         return {
             "clean": clean,
-            "encoder_hidden_states": texts.draw(rows, rng, dropout),
+            "encoder_hidden_states": texts.states[texts.draw(rows, rng, dropout)].float(),
             "noise": draw_noise(clean.shape, rng),
             "timesteps": draw_timesteps(count, len(self.schedule), rng),
         }
