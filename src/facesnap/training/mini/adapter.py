@@ -35,8 +35,7 @@ class AdapterStage(PairStage):
         dims = self.pairs.features.f_id.shape[-1], self.pairs.features.f_clip.shape[-1]
         factor = train.world.images.shape[1] // self.pairs.latents.shape[-1]
         self.ffrnet = new_ffrnet(self.unet, config, factor)
-        width = int(self.unet.config["cross_attention_dim"])
-        self.mixer = FacialAttributeMixer(*dims, width, config.id_tokens, config.tokens, 4, config.decoder_layers)
+        self.mixer = new_mixer(*dims, int(self.unet.config["cross_attention_dim"]), config)
         self.modules = nn.ModuleDict({"ffrnet": self.ffrnet, "mixer": self.mixer})
         self.nets = FaceNets(self.ffrnet, self.mixer)
 
@@ -83,3 +82,10 @@ def new_ffrnet(unet: UNet2DConditionModel, config: AdapterConfig, factor: int) -
     plain_attention(ffrnet)
     ffrnet.requires_grad_(True)
     return ffrnet
+
+
+def new_mixer(face_dim: int, appearance_dim: int, width: int, config: AdapterConfig) -> FacialAttributeMixer:
+    """A mixer of mini's size, to be trained."""
+    sizes = face_dim, appearance_dim, width, config.id_tokens, config.tokens
+    mixer: FacialAttributeMixer = FacialAttributeMixer(*sizes, 4, config.decoder_layers)
+    return mixer
