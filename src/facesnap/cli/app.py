@@ -22,6 +22,7 @@ from typer.main import get_command
 
 from facesnap import __version__
 from facesnap.cli import (
+    arena,
     batch,
     compare,
     console,
@@ -63,6 +64,7 @@ app.command("train")(train.train)
 app.add_typer(data.app, name="data")
 app.add_typer(world.app, name="world")
 app.add_typer(mini.app, name="mini")
+app.add_typer(arena.app, name="arena")
 
 
 def _show_version(wanted: bool) -> None:

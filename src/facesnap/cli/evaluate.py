@@ -11,16 +11,19 @@ from facesnap.cli import console, options
 from facesnap.core.errors import UsageError
 from facesnap.core.lazy import require_all
 
-#: mini: portraits (:mod:`facesnap.evaluation.run`); landmarks: :mod:`facesnap.evaluation.landmarks.suite`.
-SUITES: Final = ("mini", "landmarks")
+#: mini: portraits (:mod:`facesnap.evaluation.run`); landmarks: :mod:`facesnap.evaluation.landmarks.suite`; arena:
+#: :mod:`facesnap.evaluation.arena.suite`.
+SUITES: Final = ("mini", "landmarks", "arena")
 
 
 def evaluate(
-    suite: Annotated[str, typer.Option("--suite", help="What to measure: mini or landmarks.")] = "mini",
+    suite: Annotated[str, typer.Option("--suite", help="What to measure: mini, landmarks or arena.")] = "mini",
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Folder for the report: RESULTS.md or LANDMARKS.md, and what belongs to it."
+            "--output",
+            "-o",
+            help="Folder for the report: RESULTS.md, LANDMARKS.md or ARENA.md, and its pictures.",
         ),
     ] = Path("docs"),
     people: Annotated[int, typer.Option("--people", min=2, help="How many test people.")] = 100,
@@ -36,6 +39,12 @@ def evaluate(
         Path | None, typer.Option("--work", help="Folder that keeps what is done, so that a run can go on.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    run: Annotated[
+        Path | None, typer.Option("--run", help="With --suite arena: folder in which facesnap arena train trained.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="With --suite arena: one of them; default: all; repeatable.")
+    ] = None,
     photo: Annotated[
         list[Path] | None,
         typer.Option("--photo", help="With --suite landmarks: draw what is read from this photo, too; repeatable."),
@@ -50,6 +59,8 @@ def evaluate(
         )
     if suite != "landmarks" and photo:
         raise UsageError("--photo is for --suite landmarks")
+    if (suite == "arena") != (run is not None) or (method and suite != "arena"):
+        raise UsageError("--suite arena, and no other, takes --run, the folder of facesnap arena train, and --method")
     options.check_photos(*(photo or ()))
     work = work or Path("runs") / f"evaluate-{suite}"
     shards = renders or work / "renders"
@@ -63,6 +74,12 @@ def evaluate(
         from facesnap.evaluation.landmarks.suite import evaluate_landmarks
 
         print(evaluate_landmarks(output, people, seed, shards, console.say, console.progress, photo or ()))
+        return
+    if run is not None:
+        from facesnap.evaluation.arena import evaluate_arena
+
+        asked = {"work": work, "renders": renders, "steps": steps, "guidance_scale": guidance, "say": console.say}
+        print(evaluate_arena(run, output, method or (), people, seed, device, **asked))
         return
     from facesnap.evaluation.run import evaluate as run_suite
 

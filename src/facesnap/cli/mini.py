@@ -39,7 +39,7 @@ def train(
     ] = None,
 ) -> None:
     """Train the stages of mini. Each can be stopped and taken up again."""
-    overrides = dict(_setting(word) for word in settings or [])
+    overrides = dict(setting(word) for word in settings or [])
     console.check_folder(output)
     rendered = any(output.glob("*world/*/*.tar"))  # elsewhere, perhaps, where OpenGL is
     modules = {"pydantic": "train", "webdataset": "train"}
@@ -68,7 +68,8 @@ def measure(
     print(output / "mini" / "MODEL_CARD.md")
 
 
-def _setting(word: str) -> tuple[str, str]:
+def setting(word: str) -> tuple[str, str]:
+    """Name and value of a ``--set``."""
     name, equals, value = word.partition("=")
     if not equals:
         raise UsageError(f"--set {word}: write NAME=VALUE, for example unet.steps=20000")

@@ -59,9 +59,8 @@ class Bench:
 
     @property
     def versions(self) -> str:
-        """The libraries the numbers depend on."""
-        libraries = {"facesnap": __version__, "torch": torch.__version__, "diffusers": diffusers.__version__}
-        return ", ".join(f"{n} {v}" for n, v in {**libraries, "transformers": transformers.__version__}.items())
+        """See :func:`versions`."""
+        return versions()
 
     def fits(self, prompt: str) -> bool:
         """Whether the base's text encoder and the judge's both take the whole prompt."""
@@ -73,6 +72,12 @@ class Bench:
         for judge in (self.observer.face_judge, self.observer.clip_judge, self.observer.attribute_judge):
             if judge is not None:
                 check_independent(judge.signature, judge.folder, self.encoders, others)
+
+
+def versions() -> str:
+    """The libraries the numbers depend on."""
+    libraries = {"facesnap": __version__, "torch": torch.__version__, "diffusers": diffusers.__version__}
+    return ", ".join(f"{n} {v}" for n, v in {**libraries, "transformers": transformers.__version__}.items())
 
 
 def assemble(device: str = "auto") -> Bench:

@@ -21,7 +21,8 @@ class Task:
     """What a method gets for one person.
 
     ``reference``: (H, W, 3) uint8; ``identity``: what FaceSnap enrolled from it, None where that failed, for which
-    ``problem`` says why; ``steps``, ``guidance_scale``, ``size``: the same for all methods.
+    ``problem`` says why; ``steps``, ``guidance_scale``, ``size``: the same for all methods. ``requested``: (72, 2) the
+    reference's face, as enrolled, in the asked pose; ``driven``: (72, 2) that of the picture that the pose is from.
     """
 
     trial: Trial
@@ -31,6 +32,8 @@ class Task:
     steps: int
     guidance_scale: float
     size: int
+    requested: np.ndarray
+    driven: np.ndarray
 
 
 class Method(Protocol):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from facesnap.core.pose import Pose
 
 #: Raised whenever the same settings would ask for something else than before.
-PROTOCOL_VERSION: Final = 3
+PROTOCOL_VERSION: Final = 4
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Trial:
     renders. ``prompt`` is the target's caption, ``pose`` its pose, expression and camera (relative to the
     picture's size). ``asked``: what the prompt says, attribute -> value. ``seed`` starts the sampling, the same for
     every method. ``pictures``: hash of these renders, so that results from an older renderer are not mistaken for
-    this one's.
+    this one's. ``driver``: whose render the target is; None is the person's own. Another person's target asks for
+    what it shows (its caption, pose and expression), with this person's face.
     """
 
     person: int
@@ -34,17 +35,18 @@ class Trial:
     seed: int
     pictures: str = ""
     asked: Mapping[str, str] = field(default_factory=dict)
+    driver: int | None = None
 
     def __post_init__(self) -> None:
-        parts = (self.reference, self.target, *self.gallery)
+        parts = (self.reference, *([self.target] if self.driver is None else []), *self.gallery)
         if len(set(parts)) != len(parts) or not self.gallery:
             raise ValueError(f"reference, target and gallery must be different renders, not {parts}")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        plain = {name: getattr(self, name) for name in ("person", "reference", "target", "prompt", "seed", "pictures")}
+        names = ("person", "reference", "target", "prompt", "seed", "pictures", "driver")
         others = {"gallery": list(self.gallery), "pose": self.pose.to_json(), "asked": dict(self.asked)}
-        return {**plain, **others}
+        return {**{name: getattr(self, name) for name in names}, **others}
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> Trial:

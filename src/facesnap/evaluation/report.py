@@ -77,7 +77,7 @@ def write_report(
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
     write_atomic(folder / SHEET_NAME, buffer.getvalue())
-    plain = {"facts": dict(facts), "rows": [_row_to_json(row) for row in rows], "protocol": protocol}
+    plain = {"facts": dict(facts), "rows": [row_to_json(row) for row in rows], "protocol": protocol}
     write_atomic(folder / JSON_NAME, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
     write_atomic(folder / "RESULTS.md", markdown(facts, rows).encode())
     return folder / "RESULTS.md"
@@ -85,13 +85,8 @@ def write_report(
 
 def markdown(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """The text of RESULTS.md."""
-    columns = _columns(rows)
     lines = ["# Results", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
-    lines += [f"| metric | {' | '.join(HEADINGS.get(column, column) for column in columns)} |"]
-    lines += ["|---" * (len(columns) + 1) + "|"]
-    for row in rows:
-        arrow = "↑" if row.better == "higher" else "↓"
-        lines.append(f"| {row.title} {arrow} | {' | '.join(_cell(row, column) for column in columns)} |")
+    lines += table(rows)
     lines += ["", f"![The first people, then the worst by FaceSim]({SHEET_NAME})", ""]
     lines += [
         "Reference, requested map, FaceSnap, base without identity, real target; the first people, then the worst.",
@@ -100,6 +95,17 @@ def markdown(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
     lines += ["## How to read this", "", HOW_TO_READ, "## How it was made", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_escape(value)} |" for name, value in facts.items()]
     return "\n".join(lines) + "\n"
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Markdown, a line per row; a column per method, the bounds last."""
+    columns = _columns(rows)
+    lines = [f"| metric | {' | '.join(HEADINGS.get(column, column) for column in columns)} |"]
+    lines += ["|---" * (len(columns) + 1) + "|"]
+    for row in rows:
+        arrow = "↑" if row.better == "higher" else "↓"
+        lines.append(f"| {row.title} {arrow} | {' | '.join(cell_of(row, column) for column in columns)} |")
+    return lines
 
 
 def contact_sheet(strips: Sequence[Strip], headings: Sequence[str], cell: int = CELL) -> np.ndarray:
@@ -127,7 +133,8 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return [name for name in names if name not in last] + last
 
 
-def _cell(row: Row, column: str) -> str:
+def cell_of(row: Row, column: str) -> str:
+    """A number with its interval, as it is printed."""
     interval = row.cells.get(column)
     if interval is None or interval.count == 0:
         return "–"
@@ -136,7 +143,8 @@ def _cell(row: Row, column: str) -> str:
     return f"{value}{unit}" if low == high == value else f"{value}{unit} [{low}, {high}]"
 
 
-def _row_to_json(row: Row) -> dict[str, Any]:
+def row_to_json(row: Row) -> dict[str, Any]:
+    """Plain values for JSON."""
     cells = {name: _interval_to_json(interval) for name, interval in row.cells.items()}
     return {"key": row.key, "title": row.title, "unit": row.unit, "better": row.better, "cells": cells}
 

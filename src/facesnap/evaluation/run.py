@@ -15,7 +15,7 @@ from facesnap.core.errors import InputError, UsageError
 from facesnap.core.machine import machine, own_command, today
 from facesnap.evaluation import metrics, report
 from facesnap.evaluation.bench import Bench, assemble
-from facesnap.evaluation.methods import Task
+from facesnap.evaluation.methods import Method, Task
 from facesnap.evaluation.protocol import Protocol
 from facesnap.evaluation.records import Ledger, Record
 from facesnap.evaluation.subjects import Subject, load_subjects, make_trials
@@ -143,19 +143,28 @@ def examine(protocol: Protocol, index: int, subject: Subject, bench: Bench, ledg
     requested = target.landmarks
     if identity is not None:
         requested = bench.predictor.predict(identity.shape, trial.pose, (size, size))
-    task = Task(trial, reference.image, identity, problem, protocol.steps, protocol.guidance_scale, size)
+    asked = protocol.steps, protocol.guidance_scale, size
+    task = Task(trial, reference.image, identity, problem, *asked, requested, target.landmarks)
+    failures, seconds = portray_all(bench.methods, task, pictures)
+    for name, picture in {**pictures, "map": draw_landmarks(requested, (size, size))}.items():
+        ledger.save_image(trial.person, name, picture)
+    seen = {name: bench.observer.look(picture) for name, picture in pictures.items()}
+    return Record(trial, requested, target.landmarks, seen, failures, seconds)
+
+
+def portray_all(
+    methods: Sequence[Method], task: Task, pictures: dict[str, np.ndarray]
+) -> tuple[dict[str, str], dict[str, float]]:
+    """Every method's portrait is added to ``pictures``; why there is none of some, and how long the others took."""
     failures, seconds = {}, {}
-    for method in bench.methods:
+    for method in methods:
         start = time.perf_counter()
         try:
             pictures[method.name] = method.portray(task)
             seconds[method.name] = time.perf_counter() - start
         except InputError as error:
             failures[method.name] = str(error)
-    for name, picture in {**pictures, "map": draw_landmarks(requested, (size, size))}.items():
-        ledger.save_image(trial.person, name, picture)
-    seen = {name: bench.observer.look(picture) for name, picture in pictures.items()}
-    return Record(trial, requested, target.landmarks, seen, failures, seconds)
+    return failures, seconds
 
 
 def _facts(command: str, protocol: Protocol, bench: Bench, records: Sequence[Record]) -> dict[str, Any]:

@@ -38,10 +38,11 @@ class Shot:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One person with their renders."""
+    """One person with their renders; ``identity`` (F,) are the head's coefficients."""
 
     person: int
     shots: Sequence[Shot]
+    identity: np.ndarray
 
 
 def load_subjects(
@@ -59,7 +60,8 @@ def load_subjects(
         )
         for row in range(len(world))
     ]
-    return [Subject(int(world.person[i]), shots[i : i + renders]) for i in range(0, len(shots), renders)]
+    first = range(0, len(shots), renders)
+    return [Subject(int(world.person[i]), shots[i : i + renders], world.identity[i].astype(np.float64)) for i in first]
 
 
 def pose_of(angles: np.ndarray, weights: np.ndarray, camera: np.ndarray, size: int) -> Pose:
@@ -88,8 +90,6 @@ def _trial(subject: Subject, seed: int, fits: Callable[[str], bool]) -> Trial:
         raise UsageError(
             f"every caption of person {subject.person} is too long for the text encoders: {target.captions}"
         )
-    digest = hashlib.sha256(b"".join(shot.image.tobytes() for shot in subject.shots))
-    start = np.random.SeedSequence([seed, subject.person]).generate_state(1)[0]
     return Trial(
         person=subject.person,
         reference=REFERENCE,
@@ -98,6 +98,17 @@ def _trial(subject: Subject, seed: int, fits: Callable[[str], bool]) -> Trial:
         prompt=prompt,
         asked=asked_of(prompt, target.attributes),
         pose=target.pose,
-        seed=int(start),
-        pictures=digest.hexdigest()[:12],
+        seed=start_of(seed, subject.person),
+        pictures=digest_of(subject),
     )
+
+
+def start_of(seed: int, person: int) -> int:
+    """Where a person's sampling starts, for all methods alike."""
+    return int(np.random.SeedSequence([seed, person]).generate_state(1)[0])
+
+
+def digest_of(*subjects: Subject) -> str:
+    """12 hex digits of their renders."""
+    pictures = b"".join(shot.image.tobytes() for subject in subjects for shot in subject.shots)
+    return hashlib.sha256(pictures).hexdigest()[:12]

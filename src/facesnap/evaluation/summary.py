@@ -82,23 +82,24 @@ def summarise(records: Sequence[Record], texts: np.ndarray, methods: Sequence[st
     columns = Columns(records, seed)
     pictures = {**{name: name for name in methods}, REAL: "target"}
     return [
-        *_identity_rows(columns, pictures),
-        *_landmark_rows(columns, pictures),
-        *_pose_rows(columns, pictures),
-        _prompt_row(columns, pictures, texts),
-        *_attribute_rows(columns, pictures),
-        *_failure_rows(columns, pictures, methods),
+        *identity_rows(columns, pictures),
+        *landmark_rows(columns, pictures),
+        *pose_rows(columns, pictures),
+        prompt_row(columns, pictures, texts),
+        *attribute_rows(columns, pictures),
+        *failure_rows(columns, pictures, methods),
         *_ratio_rows(columns, methods),
     ]
 
 
-def _identity_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+def identity_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+    """Rank-1 and FaceSim; column -> picture, :data:`REAL` among them: another render of the person."""
     gallery, count = columns.gallery(), len(columns.records)
     hits = {name: metrics.wilson(rank1_hits(columns, picture, gallery)) for name, picture in pictures.items()}
     chance = Interval(1 / count, 1 / count, 1 / count, count)
     rows = [Row("rank1", "rank-1 identification", "%", "higher", {**hits, CHANCE: chance})]
-    reference, target = columns.take("reference", "embedding"), columns.take("target", "embedding")
-    strangers = columns.interval(_cosine(target[columns.others], reference))
+    reference, real = columns.take("reference", "embedding"), columns.take(pictures[REAL], "embedding")
+    strangers = columns.interval(_cosine(real[columns.others], reference))
     to = {"reference": ["reference"], "other": columns.gallery_names}
     for key, others in to.items():
         title = f"FaceSim to {'the reference' if key == 'reference' else 'other pictures of the person'}"
@@ -118,7 +119,8 @@ def rank1_hits(columns: Columns, picture: str, gallery: np.ndarray) -> np.ndarra
     return metrics.rank1(probes, gallery)
 
 
-def _landmark_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+def landmark_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+    """NME to the requested map, and what E_3d's own error and the request's are."""
     errors = {name: nme_of(columns, picture) for name, picture in pictures.items()}
     over_all = {name: columns.interval(metrics.capped(error)) for name, error in errors.items()}
     found = {name: columns.interval(error) for name, error in errors.items()}
@@ -138,7 +140,8 @@ def nme_of(columns: Columns, picture: str) -> np.ndarray:
     return nme(columns.take(picture, "landmarks"), columns.requested)
 
 
-def _pose_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+def pose_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+    """Degrees from the requested angles."""
     errors = {
         name: metrics.pose_error(columns.take(picture, "angles"), columns.angles) for name, picture in pictures.items()
     }
@@ -154,7 +157,8 @@ def _pose_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
     ]
 
 
-def _prompt_row(columns: Columns, pictures: Mapping[str, str], texts: np.ndarray) -> Row:
+def prompt_row(columns: Columns, pictures: Mapping[str, str], texts: np.ndarray) -> Row:
+    """CLIP-T; ``texts`` (N, C) are the prompts' features."""
     values = {name: _cosine(columns.take(picture, "clip"), texts) for name, picture in pictures.items()}
     cells = {name: columns.interval(metrics.floored(value)) for name, value in values.items()}
     shuffled = _cosine(columns.take("target", "clip"), texts[columns.others])
@@ -167,7 +171,7 @@ def _prompt_row(columns: Columns, pictures: Mapping[str, str], texts: np.ndarray
     )
 
 
-def _attribute_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
+def attribute_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
     """Whether the judge of attributes reads what the prompt says: all of it, then one by one; none without a judge."""
     asked = [record.trial.asked for record in columns.records]
     hits = {name: _agreements(columns, picture, asked) for name, picture in pictures.items()}
@@ -192,7 +196,9 @@ def _agreements(columns: Columns, picture: str, asked: Sequence[Mapping[str, str
     return [{} if words is None else agreement(wanted, words) for wanted, words in zip(asked, read, strict=True)]
 
 
-def _failure_rows(columns: Columns, pictures: Mapping[str, str], methods: Sequence[str]) -> list[Row]:
+def failure_rows(columns: Columns, pictures: Mapping[str, str], methods: Sequence[str]) -> list[Row]:
+    """Pictures without a face, and pictures that weren't made."""
+
     def share(flags: Sequence[bool]) -> Interval:
         return metrics.wilson(np.array(flags, dtype=np.float64))
 

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from facesnap.core.errors import UsageError
-from facesnap.core.weights import save_module, sha256_12
+from facesnap.core.machine import choose_device
+from facesnap.core.weights import read_json, save_module, sha256_12
 from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.baselines.rival import CLASS_WORD, Parts, References, Rival, Texts, Training
 from facesnap.training.adapter.objective import identity_rows, losses_of
 from facesnap.training.batches import Batch
-from facesnap.training.config import AdapterConfig
+from facesnap.training.config import AdapterConfig, WorldConfig, mini_config
 from facesnap.training.loop import Report, train
+from facesnap.training.mini.card import TRAINING_NAME
 from facesnap.training.mini.data import Split
 from facesnap.training.mini.paired import Denoise, PairStage
 from facesnap.training.mini.pairs import Pairs
@@ -108,6 +110,17 @@ def word_of(prompt: str, tokenizer: CLIPTokenizer) -> int:
     at = prompt.lower().find(CLASS_WORD)
     ends = [end for _, end in encoded["offset_mapping"]]
     return ends.index(at + len(CLASS_WORD)) if at >= 0 and at + len(CLASS_WORD) in ends else -1
+
+
+def run_of(folder: Path, preset: str, device: str) -> Run:
+    """A run of mini, with the worlds that it was trained on.
+
+    Raises:
+        AdapterError: nothing was trained there. UsageError: no such preset or device.
+    """
+    config, training = mini_config(preset), read_json(folder / "mini" / TRAINING_NAME)
+    worlds = {name: WorldConfig.model_validate(training[name]) for name in ("world", "encoder_world")}
+    return Run(folder, config.model_copy(update=worlds), choose_device(device, mps=False))
 
 
 def train_contestant(

@@ -1,0 +1,64 @@
+"""What the arena asks: a portrait of everybody as somebody else's picture has it, its prompt, pose and expression.
+
+Each person's driver is another test person. What the driver's picture shows (hair, clothes, glasses, place, light,
+style, expression) is asked for by its own caption, so that most of it differs from the reference; the right answer is
+known: the person's own head in the driver's pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from facesnap.core.errors import UsageError
+from facesnap.evaluation.attributes import asked_of
+from facesnap.evaluation.metrics import derangement
+from facesnap.evaluation.protocol import Trial
+from facesnap.evaluation.subjects import REFERENCE, TARGET, Subject, digest_of, start_of
+from facesnap.landmarks.predict import LandmarkPredictor
+
+#: A caption that speaks of these asks for another person, not for another picture.
+WHO: Final = (" skin",)
+
+
+def make_questions(subjects: Sequence[Subject], seed: int, fits: Callable[[str], bool]) -> tuple[Trial, ...]:
+    """One trial per person, who is driven by another one of them.
+
+    The person's shots are reference, one to compare with (:data:`TARGET`), and gallery. The prompt is the fullest
+    caption that ``fits`` and doesn't say who it is, of the driver's first picture that has one: the trial's target.
+
+    Raises:
+        UsageError: a driver none of whose captions can be asked.
+    """
+    order = derangement(len(subjects), seed)
+    return tuple(
+        _question(subject, subjects[driver], seed, fits) for subject, driver in zip(subjects, order, strict=True)
+    )
+
+
+def _question(subject: Subject, driver: Subject, seed: int, fits: Callable[[str], bool]) -> Trial:
+    for target in range(TARGET, len(driver.shots)):
+        shot = driver.shots[target]
+        for caption in shot.captions:
+            if fits(caption) and not any(word in caption for word in WHO):
+                return Trial(
+                    person=subject.person,
+                    reference=REFERENCE,
+                    target=target,
+                    gallery=tuple(range(TARGET + 1, len(subject.shots))),
+                    prompt=caption,
+                    pose=shot.pose,
+                    seed=start_of(seed, subject.person),
+                    pictures=digest_of(subject, driver),
+                    asked=asked_of(caption, shot.attributes),
+                    driver=driver.person,
+                )
+    raise UsageError(f"no caption of person {driver.person} can be asked of another one: render more of their pictures")
+
+
+def exact_request(subject: Subject, trial: Trial, predictor: LandmarkPredictor, size: int) -> np.ndarray:
+    """(72, 2) pixels: the person's exact head in the trial's pose and expression, which no method is told."""
+    shape = predictor.morphable.shape_from_full(subject.identity)
+    return predictor.predict(shape, trial.pose, (size, size))

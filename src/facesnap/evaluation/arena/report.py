@@ -1,0 +1,212 @@
+"""The arena's report: ARENA.md, arena.json, a sheet and two plots, and a page with everybody's pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+
+from facesnap.core.images import write_atomic
+from facesnap.core.machine import machine, today
+from facesnap.evaluation.arena import measures, plots
+from facesnap.evaluation.arena.page import page
+from facesnap.evaluation.arena.suite import NOISES, VARIED, Outcome
+from facesnap.evaluation.arena.summary import NOISE, TRAINED, diversity_row, over_trainings, summarise
+from facesnap.evaluation.baselines import ABLATIONS, CONTESTANTS
+from facesnap.evaluation.parts.frozen import feature_distance
+from facesnap.evaluation.report import Strip, contact_sheet, row_to_json, table
+from facesnap.evaluation.summary import BASE, Row
+from facesnap.faces.align import align
+from facesnap.landmarks.layout import five_points
+from facesnap.training.mini.data import to_tensor
+
+TEXT, NUMBERS, SHEET, PAGE = "ARENA.md", "arena.json", "arena.jpg", "report.html"
+#: People on the sheet.
+SHOWN: Final = 10
+#: Rows told of ablations; the whole table has the rest.
+HEADLINE: Final = ("rank1", "facesim_other", "facesim_reference", "copy_paste", "nme", "yaw", "clip_t", "attributes")
+
+HOW_TO_READ: Final = """\
+All methods were trained on the same frozen base, pairs of pictures, order, steps, batch and optimiser, and see the same
+features of the reference; they are sampled by one loop from the same noise. Everybody is asked for as another test
+person's picture has it: its caption is the prompt, its pose and expression are the driver's. Methods with a Landmark
+Predictor get the reference's face, as read, in that pose; the others that take landmarks get the driver's own.
+
+- **rank-1**, **FaceSim**, **CLIP-T**, **attributes**, intervals: as in [RESULTS.md](RESULTS.md). *Another real render*
+  is one of the person's for likeness, the driver's for everything else.
+- **landmark NME**: to the exact head of the person in the driver's pose, which no method is told.
+- **copy-paste**: (angle to other pictures - angle to the reference) / angle between those, after WithAnyone (arXiv
+  2510.14975), by the face judge.
+- **CLIP-I**: cosine of the CLIP judge's features with the base's own picture of the same prompt and noise.
+- **distance between seeds**: of one person's portraits from different noise, by the judge of attributes' features
+  (after LPIPS).
+- **KID**, **FID**: against the drivers' renders; FID only where samples are enough.
+"""
+
+
+def write_report(outcome: Outcome, output: Path, command: str) -> Path:
+    """Write everything; returns the path of ARENA.md, which is written last.
+
+    The page with everybody's pictures goes into the work folder, where they are.
+    """
+    arena, protocol = outcome.arena, outcome.protocol
+    texts = arena.observer.clip_judge.text_features([trial.prompt for trial in protocol.trials])
+    names = [BASE, *(each.name for each in arena.contestants)]
+    sharp = {name: _sharpness(outcome, name) for name in (*names, "target")}
+    rows = summarise(outcome.records, texts, names, protocol.seed, sharp)
+    if (reader := arena.observer.attribute_judge) is not None:
+        distances = {name: _distances(outcome, name, reader.network) for name in names if name != BASE}
+        rows.append(diversity_row(distances, protocol.seed))
+    facts = _facts(outcome, command)
+    curves = plots.strength_curves(outcome.records, texts, [n for n in names if n != BASE and TRAINED not in n])
+    drawings = {"arena-strength.png": plots.draw_strength(curves)}
+    drawings["arena-yaw.png"] = plots.draw_yaw(outcome.records, names)
+    for name, drawing in drawings.items():
+        write_atomic(output / name, drawing)
+    write_atomic(output / SHEET, _sheet(outcome, names))
+    plain = {"facts": facts, "rows": [row_to_json(row) for row in rows], "curves": curves}
+    plain["protocol"] = protocol.to_json()
+    write_atomic(output / NUMBERS, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
+    for name, drawing in drawings.items():
+        write_atomic(outcome.work / name, drawing)
+    write_atomic(outcome.work / PAGE, page(outcome, rows, facts, names, list(drawings)).encode())
+    write_atomic(output / TEXT, markdown(facts, rows, names).encode())
+    return output / TEXT
+
+
+def markdown(facts: Mapping[str, Any], rows: Sequence[Row], names: Sequence[str]) -> str:
+    """The text of ARENA.md."""
+    ablations = {kind.name for kind in ABLATIONS}
+    plain = [name for name in names if TRAINED not in name]
+    rivals = [name for name in plain if name not in ablations]
+    lines = ["# The arena", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
+    lines += [*_where_others_win(rows, rivals), "## FaceSnap and its rivals", "", *table(_only(rows, rivals))]
+    ours = [name for name in plain if name in ablations or name == "facesnap"]
+    if len(ours) > 1:
+        lines += ["", "## FaceSnap without one of its parts", ""]
+        lines += table(_only([row for row in rows if row.key in HEADLINE], ours))
+    lines += _trainings(rows, plain)
+    lines += ["", f"![Everybody's portraits]({SHEET})", ""]
+    lines += ["![Likeness against prompt-following](arena-strength.png) ![NME by yaw](arena-yaw.png)", ""]
+    lines += ["## How to read this", "", HOW_TO_READ, "## Who takes part", ""]
+    for name in plain:
+        if name in CONTESTANTS and name not in ablations:
+            kind = CONTESTANTS[name]
+            lines += [f"- **{name}**: {kind.paper}.", *(f"  - {each}" for each in kind.deviations)]
+    lines += ["", "## How it was made", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in facts.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _where_others_win(rows: Sequence[Row], rivals: Sequence[str]) -> list[str]:
+    """Said first: every row of the headline in which a rival's value is better than FaceSnap's."""
+    lines = []
+    for row in rows:
+        mine = row.cells.get("facesnap")
+        if row.key not in HEADLINE or mine is None or not mine.count:
+            continue
+        sign = 1 if row.better == "higher" else -1
+        better = [
+            name
+            for name in rivals
+            if name not in (BASE, "facesnap") and name in row.cells and sign * (row.cells[name].value - mine.value) > 0
+        ]
+        if better:
+            lines.append(f"- {row.title}: {', '.join(better)}")
+    return ["Rivals are better than FaceSnap in:", "", *lines, ""] if lines else []
+
+
+def _trainings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Mean over training seeds, for those that were trained more than once."""
+    lines: list[str] = []
+    for name in names:
+        means = over_trainings(rows, name)
+        told = [row for row in rows if row.key in means and row.key in HEADLINE]
+        if told:
+            lines += ["", f"## {name}, over {means[told[0].key].count} trainings", ""]
+            lines += table([Row(r.key, r.title, r.unit, r.better, {"mean": means[r.key]}) for r in told])
+    return lines
+
+
+def _only(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """The rows with the columns of these names, and of the bounds."""
+    kept = {*names, BASE, "real", "chance"}
+    return [
+        Row(row.key, row.title, row.unit, row.better, {n: c for n, c in row.cells.items() if n in kept}) for row in rows
+    ]
+
+
+def _facts(outcome: Outcome, command: str) -> dict[str, Any]:
+    protocol, arena = outcome.protocol, outcome.arena
+    times = {
+        each.name: [record.seconds[each.name] for record in outcome.records if each.name in record.seconds]
+        for each in arena.contestants
+    }
+    return {
+        "command": command,
+        "date": today(),
+        "protocol": f"{protocol.suite}, version {protocol.version}",
+        "people": f"{protocol.people} of the split {protocol.split!r}",
+        "seed": protocol.seed,
+        "picture": f"{protocol.size} x {protocol.size} pixels",
+        "steps": protocol.steps,
+        "guidance scale": protocol.guidance_scale,
+        "device": arena.device,
+        "machine": machine(arena.device),
+        **{f"{each.name}: trained": _training_of(each.name, outcome) for each in arena.contestants},
+        **{f"{name}: seconds per portrait (median)": round(float(np.median(t)), 3) for name, t in times.items() if t},
+        **{f"judge: {name}": signature for name, signature in arena.judges.items()},
+        **{f"part: {name}": signature for name, signature in arena.parts.items()},
+    }
+
+
+def _training_of(name: str, outcome: Outcome) -> str:
+    rival = next(each.rival for each in outcome.arena.contestants if each.name == name)
+    config, millions = rival.config, sum(parameter.numel() for parameter in rival.parameters()) / 1e6
+    how = f"{config.steps} steps of {config.batch_size} pairs, rate {config.learning_rate:g}"
+    return f"{how}, {millions:.2f} M parameters, {outcome.arena.weights[name]}"
+
+
+def _sharpness(outcome: Outcome, name: str) -> np.ndarray:
+    """(N,) of everybody's face in the picture of that name; NaN where none was found."""
+    found = []
+    for record, picture in zip(outcome.records, outcome.pictures(name), strict=True):
+        seen = record.seen.get(name)
+        if picture is None or seen is None or seen.landmarks is None:
+            found.append(np.nan)
+        else:
+            found.append(measures.sharpness(align(picture, five_points(seen.landmarks))))
+    return np.array(found)
+
+
+@torch.no_grad()
+def _distances(outcome: Outcome, name: str, network: Any) -> np.ndarray:
+    """(N, pairs) of the first people's portraits from different noise."""
+    series = [list(outcome.pictures(each))[:VARIED] for each in (name, *(f"{name}{NOISE}{n}" for n in NOISES))]
+    rows = []
+    for several in zip(*series, strict=True):
+        if all(picture is not None for picture in several):
+            images = to_tensor([picture for picture in several if picture is not None])
+            first, second = np.triu_indices(len(images), 1)
+            rows.append(feature_distance(network.cpu(), images[first], images[second]).numpy())
+    return np.array(rows)
+
+
+def _sheet(outcome: Outcome, names: Sequence[str]) -> bytes:
+    """The first people: reference, driver, and everybody's portrait of them."""
+    columns = ["reference", "target", *(name for name in names if TRAINED not in name)]
+    taken = [list(outcome.pictures(name))[:SHOWN] for name in columns]
+    strips = [
+        Strip([column[place] for column in taken], f"{record.trial.person}: {record.trial.prompt}")
+        for place, record in enumerate(outcome.records[:SHOWN])
+    ]
+    buffer = io.BytesIO()
+    headings = ["reference", "driver", *columns[2:]]
+    Image.fromarray(contact_sheet(strips, headings)).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

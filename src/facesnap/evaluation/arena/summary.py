@@ -1,0 +1,150 @@
+"""From what was seen in the arena to the numbers of its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from facesnap.evaluation import metrics
+from facesnap.evaluation.arena import measures
+from facesnap.evaluation.metrics import Interval
+from facesnap.evaluation.records import Record
+from facesnap.evaluation.summary import (
+    BASE,
+    REAL,
+    Columns,
+    Row,
+    attribute_rows,
+    failure_rows,
+    identity_rows,
+    landmark_rows,
+    pose_rows,
+    prompt_row,
+)
+
+#: A person's render that is neither reference nor gallery, by its name in a record.
+OWN: Final = "own"
+#: Names of one method's further pictures: other strengths, other noise, other training seeds.
+AT, NOISE, TRAINED = "@", "#", "~"
+
+
+def summarise(
+    records: Sequence[Record], texts: np.ndarray, methods: Sequence[str], seed: int, sharp: Mapping[str, np.ndarray]
+) -> list[Row]:
+    """All rows of the table.
+
+    Args:
+        records: one per person.
+        texts: (N, C) the CLIP judge's feature of each prompt.
+        methods: names of the pictures to be told of, the base's among them.
+        seed: of the bootstrap.
+        sharp: picture -> (N,) sharpness of its face.
+    """
+    columns = Columns(records, seed)
+    made = {name: name for name in methods}
+    return [
+        *identity_rows(columns, {**made, REAL: OWN}),
+        _copy_paste_row(columns, {**made, REAL: OWN}),
+        *_landmark_rows(columns, made),
+        *pose_rows(columns, {**made, REAL: "target"}),
+        prompt_row(columns, {**made, REAL: "target"}, texts),
+        *attribute_rows(columns, {**made, REAL: "target"}),
+        _disturbance_row(columns, made),
+        *_distribution_rows(columns, made),
+        _sharpness_row(columns, made, sharp),
+        *failure_rows(columns, {**made, REAL: "target"}, [name for name in methods if name != BASE]),
+    ]
+
+
+def _landmark_rows(columns: Columns, made: Mapping[str, str]) -> list[Row]:
+    """As everywhere; the request is exact here, and what the driver's own landmarks miss of it stands beside."""
+    rows = landmark_rows(columns, made)
+    titles = {"nme_request": "the driver's own landmarks against the request (what shape is worth)"}
+    return [replace(row, title=titles.get(row.key, row.title)) for row in rows]
+
+
+def _copy_paste_row(columns: Columns, pictures: Mapping[str, str]) -> Row:
+    reference, others = columns.take("reference", "embedding"), columns.gallery()
+    cells = {}
+    for name, picture in pictures.items():
+        found = columns.take(picture, "embedding")
+        known = found.shape == reference.shape == others.shape
+        cells[name] = columns.interval(measures.copy_paste(found, reference, others) if known else _nothing(columns))
+    return Row("copy_paste", "copy-paste (1: repeats the reference; 0: as near to other pictures)", "", "lower", cells)
+
+
+def _disturbance_row(columns: Columns, made: Mapping[str, str]) -> Row:
+    """CLIP-I of a picture with the one that the base alone makes of the same prompt and noise."""
+    alone = columns.take(BASE, "clip")
+    cells = {
+        name: columns.interval(metrics.floored(metrics.cosine(columns.take(picture, "clip"), alone)))
+        for name, picture in made.items()
+        if name != BASE
+    }
+    return Row("clip_i", "CLIP-I to the base's picture without identity", "", "higher", cells)
+
+
+def _distribution_rows(columns: Columns, made: Mapping[str, str]) -> list[Row]:
+    """KID, and FID where there are enough pictures, of all pictures of a method and all drivers' renders."""
+    real = columns.take("target", "clip")
+    rows = []
+    for key, title, distance in (
+        ("kid", "KID x 1000, by the CLIP judge's features", lambda a, b: 1000 * measures.kid(a, b)),
+        ("fid", "FID, by the CLIP judge's features", measures.fid),
+    ):
+        cells = {name: _resampled(distance, columns.take(p, "clip"), real, columns.seed) for name, p in made.items()}
+        if any(cell.count for cell in cells.values()):
+            rows.append(Row(key, title, "", "lower", cells))
+    return rows
+
+
+def _resampled(distance: Callable[..., float], features: np.ndarray, real: np.ndarray, seed: int) -> Interval:
+    """A distance of sets with the interval of 100 halves of them (drawn without repeats, which would look like less
+    variety); half the pictures vary by root two more, which is taken out again.
+    """
+    known = np.isfinite(features).all(axis=1)
+    features, real = features[known], real[known]
+    value = distance(features, real)
+    if not np.isfinite(value):
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    rng, half = np.random.default_rng(seed), len(features) // 2
+    draws = [rng.permutation(len(features))[:half] for _ in range(100)]
+    spread = float(np.std([distance(features[rows], real[rows]) for rows in draws])) / np.sqrt(2)
+    return Interval(value, value - 1.96 * spread, value + 1.96 * spread, len(features))
+
+
+def _sharpness_row(columns: Columns, made: Mapping[str, str], sharp: Mapping[str, np.ndarray]) -> Row:
+    real = sharp["target"]
+    cells = {name: columns.interval(sharp[picture] - real) for name, picture in made.items()}
+    return Row("sharpness", "sharpness of the face, log10 against the driver's render", "", "higher", cells)
+
+
+def diversity_row(distances: Mapping[str, np.ndarray], seed: int) -> Row:
+    """Distance between portraits of one person by the same prompt, map and different noise; method -> (N, pairs)."""
+    cells = {name: metrics.bootstrap_mean(measures.spread(each), seed) for name, each in distances.items() if each.size}
+    return Row("diversity", "distance between portraits of different seeds", "", "higher", cells)
+
+
+def over_trainings(rows: Sequence[Row], name: str) -> dict[str, Interval]:
+    """Key -> a method's mean over its training seeds; the interval is of the seeds' values (Student's t, 95%).
+
+    Columns ``name`` and ``name~1``, ``name~2`` ... are its trainings; only one of them gives no interval.
+    """
+    found = {}
+    for row in rows:
+        values = [c.value for key, c in row.cells.items() if key == name or key.startswith(f"{name}{TRAINED}")]
+        if len(values) > 1 and np.isfinite(values).all():
+            mean, half = float(np.mean(values)), _T[len(values)] * float(np.std(values, ddof=1)) / len(values) ** 0.5
+            found[row.key] = Interval(mean, mean - half, mean + half, len(values))
+    return found
+
+
+#: Student's t, two-sided 95%, by the number of values.
+_T: Final = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+
+
+def _nothing(columns: Columns) -> np.ndarray:
+    return np.full(len(columns.records), np.nan)
