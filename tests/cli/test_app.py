@@ -27,7 +27,7 @@ COMMANDS = [
     *(["generate"], ["enroll"], ["landmarks"], ["compare"], ["inspect"], ["doctor"], ["demo"], ["evaluate"]),
     *(["world", "render"], ["world", "sheet"], ["world", "check"], ["world", "stats"], ["world", "fetch"]),
     *(["data", "prepare"], ["data", "stats"], ["data", "check"]),
-    *(["world", "recognise"], ["mini", "train"], ["serve"], ["batch"]),
+    *(["world", "recognise"], ["mini", "train"], ["arena", "train"], ["serve"], ["batch"]),
 ]
 
 
@@ -89,6 +89,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["landmarks", "a.jpg", "-o", "b.png", "--smoothing", "1"], "--smoothing is for clips"),
         (["world", "sheet", "-o", "sheet.xyz"], "--output sheet.xyz: give a name that ends in .png or .jpg or .jpeg"),
         (["mini", "train", "--set", "unet.steps"], "NAME=VALUE"),
+        (["arena", "train", "nowhere"], "nowhere has no finished base: facesnap mini train --output nowhere"),
+        (["evaluate", "--suite", "arena"], "--suite arena, and no other, takes --run"),
+        (["evaluate", "--run", "x"], "--suite arena, and no other, takes --run"),
+        (["evaluate", "--suite", "landmarks", "--method", "faceid"], "--suite arena, and no other"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(

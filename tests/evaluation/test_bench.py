@@ -33,7 +33,8 @@ def test_only_the_face_tells_facesnap_from_the_base(bench: Bench) -> None:
     photo = np.random.default_rng(3).integers(0, 256, (160, 160, 3), dtype=np.uint8)
     me = bench.snap.enroll(photo)
     trial = Trial(0, 0, 1, (2,), "a face", Pose(yaw=10), seed=5)
-    task = Task(trial, photo, me, "", bench.default_steps, bench.default_guidance, bench.size)
+    points = np.zeros((72, 2))
+    task = Task(trial, photo, me, "", bench.default_steps, bench.default_guidance, bench.size, points, points)
     facesnap, base = (method.portray(task) for method in bench.methods)
     options: dict[str, Any] = {"pose": trial.pose, "seed": 5, "landmark_scale": 0.0}
     without = bench.snap(trial.prompt, me, **options).images[0]

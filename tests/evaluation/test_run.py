@@ -87,7 +87,7 @@ def subjects(fakes: ModuleType) -> list[Subject]:
     def shot(person: int) -> Shot:
         return Shot(paint(person), (f"person {person}",), fakes.trial().pose, fakes.points(), fakes.SHOWN)
 
-    return [Subject(person, [shot(person) for _ in range(4)]) for person in range(PEOPLE)]
+    return [Subject(person, [shot(person) for _ in range(4)], np.zeros(100)) for person in range(PEOPLE)]
 
 
 def go(folder: Path, **settings: Any) -> tuple[dict[str, Any], list[str]]:
@@ -181,7 +181,8 @@ def test_both_methods_are_asked_for_the_same(fakes: ModuleType) -> None:
         asked.append({"prompt": prompt[0], **options})
         return SimpleNamespace(images=[Image.fromarray(paint(0))])
 
-    task = Task(fakes.trial(5), paint(5), SimpleNamespace(), "", 7, 2.5, SIZE)  # type: ignore[arg-type]
+    points = fakes.points()
+    task = Task(fakes.trial(5), paint(5), SimpleNamespace(), "", 7, 2.5, SIZE, points, points)  # type: ignore[arg-type]
     for method in (FaceSnapMethod(call), BaseMethod(call)):  # type: ignore[arg-type]
         assert method.portray(task).shape == (SIZE, SIZE, 3)
     shared = ("prompt", "num_inference_steps", "guidance_scale", "width", "height")

@@ -69,7 +69,8 @@ def evaluate(
     if not any(shards.glob("*.tar")):  # shards that lie there are only read
         console.check_folder(shards, "--renders")
     rendered = any(shards.rglob("*.tar"))
-    require_all({"webdataset": "world"} if rendered else {"webdataset": "world", "moderngl": "world"})
+    needed = {"webdataset": "world"} if rendered else {"webdataset": "world", "moderngl": "world"}
+    require_all({**needed, "matplotlib": "world", "peft": "lora"} if suite == "arena" else needed)
     if suite == "landmarks":
         from facesnap.evaluation.landmarks.suite import evaluate_landmarks
 

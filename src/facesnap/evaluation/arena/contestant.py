@@ -58,8 +58,8 @@ class Contestant:
         config = read_config(folder)
         if config.get("name") not in CONTESTANTS:
             raise AdapterError(f"{folder} holds no contestant of the arena")
-        wanted = {"the base": f"unet@{sha256_12(mini / 'base' / 'unet')}", "E_c": appearance.identifier}
-        found = {"the base": config["base"], "E_c": config["encoders"]["appearance"]}
+        wanted = {"base": f"unet@{sha256_12(mini / 'base' / 'unet')}", "E_c": appearance.identifier}
+        found = {"base": config["base"], "E_c": config["encoders"]["appearance"]}
         for part, there in found.items():
             if there != wanted[part]:
                 raise EncoderMismatchError(f"{folder} was trained with another {part}: {there}, not {wanted[part]}")

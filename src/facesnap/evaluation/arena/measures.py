@@ -11,6 +11,8 @@ from facesnap.evaluation.metrics import cosine
 
 #: FID needs many more samples than its features have entries; below, its bias is most of it (Chong and Forsyth 2020).
 FID_SAMPLES_PER_ENTRY: Final = 8
+#: KID has no bias, but of a few pictures it is mostly noise.
+KID_SAMPLES: Final = 25
 
 
 def copy_paste(picture: np.ndarray, reference: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -35,10 +37,11 @@ def sharpness(face: np.ndarray) -> float:
 def kid(features: np.ndarray, real: np.ndarray) -> float:
     """Kernel distance (Binkowski et al. 2018, eq. 4), unbiased: MMD^2 under ``(x y / d + 1)^3``; rows (N, d).
 
-    Their features are Inception's; unit features of a CLIP are scaled to the same size, length ``sqrt(d)``.
+    NaN where there are too few. Their features are Inception's; unit features of a CLIP are scaled to a length of
+    ``sqrt(d)``, about theirs.
     """
     n, m = len(features), len(real)
-    if n < 2 or m < 2:
+    if min(n, m) < KID_SAMPLES:
         return float("nan")
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

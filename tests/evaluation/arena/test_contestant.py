@@ -1,0 +1,140 @@
+"""A trained contestant makes portraits by the base's own sampling, follows its map and its face, and is checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.training.conftest import SIZE
+from tests.training.conftest import tiny_run as tiny_run
+
+from facesnap.core.errors import AdapterError, EncoderMismatchError, NoFaceError, UsageError
+from facesnap.core.identity import Identity
+from facesnap.core.pose import Pose
+from facesnap.evaluation.arena.bench import trainings
+from facesnap.evaluation.arena.contestant import Contestant
+from facesnap.evaluation.arena.training import folder_of, train_contestant
+from facesnap.evaluation.baselines import CONTESTANTS
+from facesnap.evaluation.bench import stock_pipeline
+from facesnap.evaluation.methods import BaseMethod, Task
+from facesnap.evaluation.protocol import Trial
+from facesnap.faces.appearance import AppearanceEncoder
+
+NAMES = ("facesnap", "instantid", "photomaker", "facesnap, driver's landmarks")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run: Any) -> Any:
+    """Some contestants, trained for two steps."""
+    for name in NAMES:
+        changes = {"batch_size": 4, "bf16": False, "views": 1}
+        train_contestant(tiny_run, name, steps=2, settings=changes, say=lambda _: None)
+    return tiny_run
+
+
+@pytest.fixture(scope="module")
+def pipeline(trained: Any) -> Any:
+    return stock_pipeline(trained.weights / "base", "cpu")
+
+
+@pytest.fixture(scope="module")
+def appearance(trained: Any) -> AppearanceEncoder:
+    return AppearanceEncoder.from_pretrained(trained.weights / "image_encoder")
+
+
+def loaded(run: Any, pipeline: Any, appearance: AppearanceEncoder, name: str) -> Contestant:
+    return Contestant.load(folder_of(run.folder, name, 0), run.weights, pipeline, appearance)
+
+
+def task(run: Any, appearance: AppearanceEncoder, seed: int = 0) -> Task:
+    rng = np.random.default_rng(seed)
+    size = json.loads((folder_of(run.folder, "facesnap", 0) / "config.json").read_text())["face_dim"]
+    vector = rng.normal(size=size)
+    me = Identity(vector / np.linalg.norm(vector), rng.normal(size=appearance.shape), rng.normal(size=32), {})
+    trial = Trial(0, 0, 1, (2,), "a portrait of a person on a wall", Pose(), seed=7)
+    points = np.random.default_rng(1).uniform(8, SIZE - 8, (2, 72, 2))
+    return Task(trial, np.zeros((SIZE, SIZE, 3), np.uint8), me, "", 4, 2.5, SIZE, points[0], points[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_strength_it_is_the_stock_pipelines_picture(
+    trained: Any, pipeline: Any, appearance: AppearanceEncoder, name: str
+) -> None:
+    contestant = loaded(trained, pipeline, appearance, name)
+    for module in contestant.rival.lora if name == "photomaker" else ():
+        torch.nn.init.zeros_(module.weight)  # its LoRAs stay when its token goes
+    asked = task(trained, appearance)
+    base = BaseMethod(pipeline).portray(asked)
+    difference = np.abs(contestant.at("none", 0.0).portray(asked).astype(int) - base)
+    assert difference.max() <= 1
+    assert np.abs(contestant.at("other", 0.0, seed_offset=1).portray(asked).astype(int) - base).max() > 1
+
+
+def test_who_predicts_shapes_draws_the_request_and_others_the_driver(
+    trained: Any, pipeline: Any, appearance: AppearanceEncoder
+) -> None:
+    asked = task(trained, appearance)
+    deaf_to = {"facesnap": "driven", "facesnap, driver's landmarks": "requested", "instantid": "requested"}
+    for name, deaf in deaf_to.items():
+        contestant = loaded(trained, pipeline, appearance, name)
+        first = contestant.portray(asked)
+        moved = getattr(asked, deaf) + 9.0
+        assert np.array_equal(contestant.portray(replace(asked, **{deaf: moved})), first)
+        heard = "requested" if deaf == "driven" else "driven"
+        assert not np.array_equal(contestant.portray(replace(asked, **{heard: getattr(asked, heard) + 9.0})), first)
+
+
+def test_another_face_is_another_picture_and_nobody_is_a_failure(
+    trained: Any, pipeline: Any, appearance: AppearanceEncoder
+) -> None:
+    contestant = loaded(trained, pipeline, appearance, "photomaker")
+    asked = task(trained, appearance)
+    other = replace(asked, identity=task(trained, appearance, seed=3).identity)
+    assert not np.array_equal(contestant.portray(asked), contestant.portray(other))
+    with pytest.raises(NoFaceError, match="nobody there"):
+        contestant.portray(replace(asked, identity=None, problem="nobody there"))
+
+
+def test_its_file_says_what_it_was_trained_against(
+    trained: Any, pipeline: Any, appearance: AppearanceEncoder, tmp_path: Path
+) -> None:
+    folder = folder_of(trained.folder, "facesnap", 0)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["settings"]["steps"] == 2
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    (other / "config.json").write_text(json.dumps({**config, "base": "unet@000000000000"}))
+    with pytest.raises(EncoderMismatchError, match="trained with another base: unet@0000"):
+        Contestant.load(other, trained.weights, pipeline, appearance)
+    (other / "config.json").write_text(json.dumps({**config, "name": "nobody"}))
+    with pytest.raises(AdapterError, match="no contestant"):
+        Contestant.load(other, trained.weights, pipeline, appearance)
+
+
+def test_training_resumes_ends_and_refuses(trained: Any) -> None:
+    said: list[str] = []
+    report = train_contestant(
+        trained, "facesnap", steps=2, settings={"batch_size": 4, "bf16": False, "views": 1}, say=said.append
+    )
+    assert said == ["contestant: resumed at step 2 of 2"]
+    assert report.finished
+    with pytest.raises(UsageError, match="unknown method 'nobody'"):
+        train_contestant(trained, "nobody")
+
+
+def test_trainings_are_found_by_their_seeds(tmp_path: Path) -> None:
+    for name, seed in (("facesnap", 0), ("facesnap", 2), ("facesnap", 10), ("facesnap, no L_id", 1)):
+        folder = folder_of(tmp_path, name, seed)
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert list(trainings(tmp_path, "facesnap")) == ["facesnap", "facesnap~1", "facesnap~2"]
+    assert trainings(tmp_path, "facesnap")["facesnap~2"].name == "facesnap-10"
+    assert list(trainings(tmp_path, "facesnap, no L_id")) == ["facesnap, no L_id"]
+    assert trainings(tmp_path, "faceid") == {}
+    assert len({folder_of(tmp_path, name, 0) for name in CONTESTANTS}) == len(CONTESTANTS)
