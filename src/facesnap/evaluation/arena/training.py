@@ -26,7 +26,7 @@ from facesnap.training.mini.paired import Denoise, PairStage
 from facesnap.training.mini.pairs import Pairs
 from facesnap.training.mini.run import Run
 
-#: The budget: steps, and pictures per step. Half of it decides the settings, see docs/LOG.md.
+#: The budget: steps, and pictures per step.
 STEPS: Final = 1500
 BATCH: Final = 32
 
@@ -131,9 +131,12 @@ def train_contestant(
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
     minutes: float | None = None,
+    folder: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Report:
     """Train a contestant by its name on a run of mini; resumes, and does nothing where it is finished.
+
+    ``folder``: for its weights and state; None: the run's own, :func:`folder_of`.
 
     Raises:
         UsageError: no contestant of that name, or a setting that there isn't.
@@ -143,7 +146,7 @@ def train_contestant(
     kind = CONTESTANTS[name]
     changes = {"steps": steps, "batch_size": BATCH, **kind.settings, **(settings or {})}
     config = AdapterConfig.model_validate({**run.config.adapter.model_dump(), **changes})
-    folder = folder_of(run.folder, name, seed)
+    folder = folder or folder_of(run.folder, name, seed)
     torch.manual_seed(seed)
     stage = ContestantStage(kind, config, *run.world.learnt, run.weights, run.device, seed, folder)
     state = folder / "state"

@@ -1,0 +1,66 @@
+"""Which learning rate suits each contestant of the arena: the same small search for all of them.
+
+    python benchmarks/arena_search.py RUN --steps 300 --rates 1e-3 2e-3 4e-3
+
+RUN is a folder of ``facesnap mini train``, finished up to the UNet. Every contestant is trained for so many steps with
+every rate, from the same seed, and judged on people that nothing was trained on: by the loss, and by E_f's cosine of
+unguided portraits and references (E_f conditions most of them: it compares a method's rates, never methods). Prints
+the table and keeps it in RUN/arena/search.md; trainings that are there already are only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from facesnap.core.images import write_atomic
+from facesnap.core.machine import machine, today
+from facesnap.evaluation.arena.training import folder_of, run_of, train_contestant
+from facesnap.evaluation.baselines import CONTESTANTS
+
+#: Figures of a training that are told.
+TOLD = ("val_diff", "val_noisiest_quarter", "val_portrait_cosine", "val_portrait_rank1", "val_portrait_nme")
+
+
+def main() -> None:
+    """Search, print and keep the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("methods", nargs="*", help="default: all")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rates", nargs="+", default=["1e-3", "2e-3", "4e-3"])
+    parser.add_argument("--preset", default="cpu")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_intermixed_args()
+    run = run_of(asked.run, asked.preset, asked.device)
+    about = f"{asked.steps} steps of each rate, seed {asked.seed}, {machine(str(run.device))}, {today()}"
+    lines = [about, "", f"| method | rate | {' | '.join(TOLD)} |", "|---" * (2 + len(TOLD)) + "|"]
+    for name in asked.methods or CONTESTANTS:
+        for rate in asked.rates:
+            found = _trained(run, name, rate, asked)
+            lines.append(f"| {name} | {rate} | {' | '.join(f'{found[key]:g}' for key in TOLD)} |")
+            print(lines[-1], flush=True)
+            write_atomic(asked.run / "arena" / "search.md", ("\n".join(lines) + "\n").encode())
+    print("\n".join(lines))
+
+
+def _trained(run: Any, name: str, rate: str, asked: argparse.Namespace) -> dict[str, float]:
+    """Figures of one training, kept beside its state."""
+    folder = run.folder / "arena" / "search" / f"{folder_of(run.folder, name, asked.seed).name}-{asked.steps}-{rate}"
+    kept = folder / "figures.json"
+    if not kept.is_file():
+        report = train_contestant(
+            run, name, steps=asked.steps, seed=asked.seed, settings={"learning_rate": rate}, folder=folder
+        )
+        if report.stopped:
+            raise KeyboardInterrupt
+        write_atomic(kept, json.dumps(report.figures).encode())
+    found: dict[str, float] = json.loads(kept.read_text())
+    return found
+
+
+if __name__ == "__main__":
+    main()
