@@ -11,13 +11,14 @@ the table and keeps it in RUN/arena/search.md; trainings that are there already 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from facesnap.core.errors import UsageError
 from facesnap.core.images import write_atomic
 from facesnap.core.machine import machine, today
-from facesnap.evaluation.arena.training import folder_of, run_of, train_contestant
+from facesnap.core.weights import read_json, write_json
+from facesnap.evaluation.arena.training import folder_of, parts_of, run_of, train_contestant
 from facesnap.evaluation.baselines import CONTESTANTS
 
 #: Figures of a training that are told.
@@ -37,28 +38,34 @@ def main() -> None:
     asked = parser.parse_intermixed_args()
     run = run_of(asked.run, asked.preset, asked.device)
     about = f"{asked.steps} steps of each rate, seed {asked.seed}, {machine(str(run.device))}, {today()}"
-    lines = [about, "", f"| method | rate | {' | '.join(TOLD)} |", "|---" * (2 + len(TOLD)) + "|"]
-    for name in asked.methods or CONTESTANTS:
+    head = [about, "", f"| method | rate | {' | '.join(TOLD)} |", "|---" * (2 + len(TOLD)) + "|"]
+    rows: list[str] = []
+    for name in CONTESTANTS:
         for rate in asked.rates:
-            found = _trained(run, name, rate, asked)
-            lines.append(f"| {name} | {rate} | {' | '.join(f'{found[key]:g}' for key in TOLD)} |")
-            print(lines[-1], flush=True)
-            write_atomic(asked.run / "arena" / "search.md", ("\n".join(lines) + "\n").encode())
-    print("\n".join(lines))
+            found = _trained(run, name, rate, asked, only_read=bool(asked.methods) and name not in asked.methods)
+            if found:
+                rows.append(f"| {name} | {rate} | {' | '.join(f'{found[key]:g}' for key in TOLD)} |")
+                print(rows[-1], flush=True)
+        write_atomic(asked.run / "arena" / "search.md", ("\n".join([*head, *rows]) + "\n").encode())
 
 
-def _trained(run: Any, name: str, rate: str, asked: argparse.Namespace) -> dict[str, float]:
-    """Figures of one training, kept beside its state."""
+def _trained(run: Any, name: str, rate: str, asked: argparse.Namespace, only_read: bool) -> dict[str, float]:
+    """Figures of one training, kept beside its state; none if there are none and ``only_read``."""
     folder = run.folder / "arena" / "search" / f"{folder_of(run.folder, name, asked.seed).name}-{asked.steps}-{rate}"
     kept = folder / "figures.json"
-    if not kept.is_file():
+    if not kept.is_file() and not only_read:
         report = train_contestant(
             run, name, steps=asked.steps, seed=asked.seed, settings={"learning_rate": rate}, folder=folder
         )
+        if report is None:
+            raise UsageError(f"{folder} is finished, but its figures are missing: remove it to begin anew")
         if report.stopped:
             raise KeyboardInterrupt
-        write_atomic(kept, json.dumps(report.figures).encode())
-    found: dict[str, float] = json.loads(kept.read_text())
+        write_json(kept, {"parts": parts_of(run.weights), "figures": report.figures})
+    there = read_json(kept) if kept.is_file() else {}
+    if there and there["parts"] != parts_of(run.weights):
+        raise UsageError(f"{folder} was trained with other parts: remove it to begin anew")
+    found: dict[str, float] = there.get("figures", {})
     return found
 
 

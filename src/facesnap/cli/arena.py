@@ -53,6 +53,9 @@ def train(
         report = train_contestant(
             whole, name, steps=steps, seed=seed, settings=changes, minutes=minutes, say=console.say
         )
+        if report is None:
+            console.say(f"{name}: all {steps} steps were done before")
+            continue
         console.say(f"{name}: {report.step} of {report.steps} steps; {report.figures}")
         if report.stopped:
             raise KeyboardInterrupt

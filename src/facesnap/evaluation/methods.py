@@ -74,17 +74,15 @@ class FaceSnapMethod:
 class BaseMethod:
     """The base without identity: a stock diffusers pipeline of the same model, prompt, seed, steps and guidance."""
 
-    name = "base"
-
-    def __init__(self, pipeline: Any, **settings: Any) -> None:
+    def __init__(self, pipeline: Any, name: str = "base", seed_offset: int = 0, **settings: Any) -> None:
         """``settings``: what FaceSnap hands to the pipeline, too (guidance_rescale ...)."""
-        self.pipeline, self.settings = pipeline, settings
+        self.pipeline, self.name, self.seed_offset, self.settings = pipeline, name, seed_offset, settings
 
     def portray(self, task: Task) -> np.ndarray:
         """One picture of whomever the prompt suggests."""
         result = self.pipeline(
             task.trial.prompt,
-            generator=torch.Generator("cpu").manual_seed(task.trial.seed),
+            generator=torch.Generator("cpu").manual_seed(task.trial.seed + self.seed_offset),
             num_inference_steps=task.steps,
             guidance_scale=task.guidance_scale,
             width=task.size,

@@ -151,6 +151,13 @@ def pose_error(found: np.ndarray, requested: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs((turn + 180.0) % 360.0 - 180.0))
 
 
+def mean_of_finite(values: np.ndarray) -> np.ndarray:
+    """Mean over axis 0 of what is finite; NaN where nothing is."""
+    finite = np.isfinite(values)
+    total = np.where(finite, values, 0.0).sum(axis=0)
+    return np.asarray(np.where(finite.any(axis=0), total / np.maximum(finite.sum(axis=0), 1), np.nan))
+
+
 def derangement(count: int, seed: int) -> np.ndarray:
     """(count,) a seeded order in which nothing stays in its place: whose prompt to borrow for the lower bound.
 

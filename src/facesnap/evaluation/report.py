@@ -97,10 +97,10 @@ def markdown(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    """Markdown, a line per row; a column per method, the bounds last."""
-    columns = _columns(rows)
-    lines = [f"| metric | {' | '.join(HEADINGS.get(column, column) for column in columns)} |"]
+def table(rows: Sequence[Row], headings: Mapping[str, str] | None = None) -> list[str]:
+    """Markdown, a line per row; a column per method, the bounds last. ``headings``: of some columns, others' own."""
+    columns, headings = _columns(rows), {**HEADINGS, **(headings or {})}
+    lines = [f"| metric | {' | '.join(headings.get(column, column) for column in columns)} |"]
     lines += ["|---" * (len(columns) + 1) + "|"]
     for row in rows:
         arrow = "↑" if row.better == "higher" else "↓"

@@ -53,14 +53,14 @@ class Columns:
         """(N, D) unit mean of the embeddings of each person's gallery pictures in which a face was found."""
         faces = [self.take(name, "embedding") for name in self.gallery_names]
         width = max(found.shape[1] for found in faces)  # a column without any face is one wide
-        mean = _mean_of_finite(np.stack([found for found in faces if found.shape[1] == width]))
+        mean = metrics.mean_of_finite(np.stack([found for found in faces if found.shape[1] == width]))
         return np.asarray(mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12))
 
     def similarity(self, picture: str, others: Sequence[str]) -> np.ndarray:
         """(N,) mean cosine of a picture's embedding with those of the other pictures that show a face."""
         face = self.take(picture, "embedding")
         cosines = [_cosine(face, self.take(other, "embedding")) for other in others]
-        return _mean_of_finite(np.stack(cosines))
+        return metrics.mean_of_finite(np.stack(cosines))
 
     def interval(self, values: np.ndarray) -> Interval:
         """Mean over people with its interval."""
@@ -237,10 +237,3 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.shape != b.shape:  # nothing was found in any picture of one of them
         return np.full(len(a), np.nan)
     return metrics.cosine(a, b)
-
-
-def _mean_of_finite(values: np.ndarray) -> np.ndarray:
-    """Mean over axis 0 of what is finite; NaN where nothing is."""
-    finite = np.isfinite(values)
-    total = np.where(finite, values, 0.0).sum(axis=0)
-    return np.asarray(np.where(finite.any(axis=0), total / np.maximum(finite.sum(axis=0), 1), np.nan))

@@ -18,13 +18,14 @@ from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
 from facesnap.evaluation.arena.bench import trainings
 from facesnap.evaluation.arena.contestant import Contestant
-from facesnap.evaluation.arena.training import folder_of, train_contestant
+from facesnap.evaluation.arena.training import CONDITIONING, config_of, folder_of, train_contestant
 from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.bench import stock_pipeline
 from facesnap.evaluation.methods import BaseMethod, Task
 from facesnap.evaluation.protocol import Trial
 from facesnap.faces.appearance import AppearanceEncoder
 
+CHANGES = {"batch_size": 4, "bf16": False, "views": 1}
 NAMES = ("facesnap", "instantid", "photomaker", "facesnap, driver's landmarks")
 
 
@@ -32,8 +33,7 @@ NAMES = ("facesnap", "instantid", "photomaker", "facesnap, driver's landmarks")
 def trained(tiny_run: Any) -> Any:
     """Some contestants, trained for two steps."""
     for name in NAMES:
-        changes = {"batch_size": 4, "bf16": False, "views": 1}
-        train_contestant(tiny_run, name, steps=2, settings=changes, say=lambda _: None)
+        train_contestant(tiny_run, name, steps=2, settings=CHANGES, say=lambda _: None)
     return tiny_run
 
 
@@ -62,14 +62,17 @@ def task(run: Any, appearance: AppearanceEncoder, seed: int = 0) -> Task:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("guidance", [2.5, 1.0])
 def test_without_strength_it_is_the_stock_pipelines_picture(
-    trained: Any, pipeline: Any, appearance: AppearanceEncoder, name: str
+    trained: Any, pipeline: Any, appearance: AppearanceEncoder, name: str, guidance: float
 ) -> None:
     contestant = loaded(trained, pipeline, appearance, name)
-    for module in contestant.rival.lora if name == "photomaker" else ():
-        torch.nn.init.zeros_(module.weight)  # its LoRAs stay when its token goes
-    asked = task(trained, appearance)
+    if name == "photomaker":
+        for module in contestant.rival.lora:
+            torch.nn.init.normal_(module.weight)
+    asked = replace(task(trained, appearance), guidance_scale=guidance)
     base = BaseMethod(pipeline).portray(asked)
+    assert np.abs(contestant.portray(asked).astype(int) - base).max() > 1
     difference = np.abs(contestant.at("none", 0.0).portray(asked).astype(int) - base)
     assert difference.max() <= 1
     assert np.abs(contestant.at("other", 0.0, seed_offset=1).portray(asked).astype(int) - base).max() > 1
@@ -105,27 +108,49 @@ def test_its_file_says_what_it_was_trained_against(
 ) -> None:
     folder = folder_of(trained.folder, "facesnap", 0)
     config = json.loads((folder / "config.json").read_text())
-    assert config["settings"]["steps"] == 2
+    assert config["settings"]["steps"] == config["step"] == 2
     other = tmp_path / "other"
     other.mkdir()
     (other / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    (other / "config.json").write_text(json.dumps({**config, "base": "unet@000000000000"}))
-    with pytest.raises(EncoderMismatchError, match="trained with another base: unet@0000"):
-        Contestant.load(other, trained.weights, pipeline, appearance)
+    for part in CONDITIONING:
+        parts = {**config["parts"], part: "0" * 12}
+        (other / "config.json").write_text(json.dumps({**config, "parts": parts}))
+        with pytest.raises(EncoderMismatchError, match=f"trained with another {part}"):
+            Contestant.load(other, trained.weights, pipeline, appearance)
     (other / "config.json").write_text(json.dumps({**config, "name": "nobody"}))
     with pytest.raises(AdapterError, match="no contestant"):
         Contestant.load(other, trained.weights, pipeline, appearance)
 
 
-def test_training_resumes_ends_and_refuses(trained: Any) -> None:
-    said: list[str] = []
-    report = train_contestant(
-        trained, "facesnap", steps=2, settings={"batch_size": 4, "bf16": False, "views": 1}, say=said.append
-    )
-    assert said == ["contestant: resumed at step 2 of 2"]
-    assert report.finished
+def test_a_finished_training_is_left_and_another_one_refused(trained: Any) -> None:
+    assert train_contestant(trained, "facesnap", steps=2, settings=CHANGES) is None
+    folder = folder_of(trained.folder, "facesnap", 0)
+    before = (folder / "model.safetensors").read_bytes()
+    for changed in ({"steps": 3}, {"settings": {**CHANGES, "learning_rate": 1.0}}):
+        with pytest.raises(UsageError, match="trained with other settings: remove it"):
+            train_contestant(trained, "facesnap", **{"steps": 2, "settings": CHANGES, **changed})  # type: ignore[arg-type]
+    assert (folder / "model.safetensors").read_bytes() == before
     with pytest.raises(UsageError, match="unknown method 'nobody'"):
         train_contestant(trained, "nobody")
+    with pytest.raises(UsageError, match="setting rate: extra inputs"):
+        train_contestant(trained, "faceid", settings={"rate": 1})
+
+
+def test_a_piece_of_a_training_counts_as_a_piece_and_goes_on(trained: Any, tmp_path: Path) -> None:
+    piece = {"steps": 2, "settings": CHANGES, "folder": tmp_path, "say": lambda _: None}
+    train_contestant(trained, "faceid", minutes=0, **piece)  # type: ignore[arg-type]
+    assert json.loads((tmp_path / "config.json").read_text())["step"] == 0
+    report = train_contestant(trained, "faceid", **piece)  # type: ignore[arg-type]
+    assert report is not None
+    assert report.finished
+    assert json.loads((tmp_path / "config.json").read_text())["step"] == 2
+
+
+def test_what_makes_a_contestant_stays_whatever_is_asked_for(trained: Any) -> None:
+    asked = {"lambda_id": 9.0, "learning_rate": 0.5}
+    assert config_of(trained, CONTESTANTS["facesnap"], 7, asked).lambda_id == 9.0
+    config = config_of(trained, CONTESTANTS["facesnap, no L_id"], 7, asked)
+    assert (config.lambda_id, config.learning_rate, config.steps) == (0.0, 0.5, 7)
 
 
 def test_trainings_are_found_by_their_seeds(tmp_path: Path) -> None:

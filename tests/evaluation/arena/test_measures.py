@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facesnap.evaluation.arena.measures import copy_paste, fid, kid, sharpness, spread
+from facesnap.evaluation.arena.measures import copy_paste, fid, kid, sharpness
+from facesnap.evaluation.arena.summary import of_sets
 
 
 def at(degrees: float) -> np.ndarray:
@@ -16,12 +17,26 @@ def at(degrees: float) -> np.ndarray:
 
 
 def test_copy_paste_is_one_for_the_reference_and_zero_half_way() -> None:
-    reference, others = at(0), at(60)
+    reference, others = at(0), [at(60)]
     assert copy_paste(reference, reference, others) == pytest.approx([1])
     assert copy_paste(at(30), reference, others) == pytest.approx([0])
-    assert copy_paste(others, reference, others) == pytest.approx([-1])
+    assert copy_paste(at(60), reference, others) == pytest.approx([-1])
     assert copy_paste(at(20), reference, others) == pytest.approx([(40 - 20) / 60])
-    assert np.isnan(copy_paste(np.full((1, 2), np.nan), reference, others)).all()
+    nothing = np.full((1, 2), np.nan)
+    assert np.isnan(copy_paste(nothing, reference, others)).all()
+    assert copy_paste(at(20), reference, [at(60), nothing]) == pytest.approx([(40 - 20) / 60])
+
+
+def test_copy_paste_of_one_more_picture_of_the_person_is_zero_in_the_mean() -> None:
+    rng = np.random.default_rng(0)
+
+    def picture(who: np.ndarray) -> np.ndarray:
+        rows = who + 0.8 * rng.normal(size=who.shape)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    people = rng.normal(size=(400, 32))
+    found = copy_paste(picture(people), picture(people), [picture(people) for _ in range(4)])
+    assert abs(found.mean()) < 3 * found.std() / 20
 
 
 def test_sharpness_falls_with_blur_and_is_ten_to_the_variance() -> None:
@@ -45,20 +60,35 @@ def test_kid_is_zero_in_the_mean_for_equal_sets_and_grows_with_distance() -> Non
     assert abs(np.mean(same)) < 3 * np.std(same) / math.sqrt(len(same))
     near, far = (kid(unit_rows(rng, 60, 1.0), unit_rows(rng, 60, towards)) for towards in (2.0, 4.0))
     assert 3 * np.std(same) < near < far
-    assert math.isnan(kid(unit_rows(rng, 5, 1.0), unit_rows(rng, 60, 1.0)))
 
 
-def test_kid_written_out() -> None:
+def test_kid_written_out_leaves_pairs_of_one_prompt_aside() -> None:
     rng = np.random.default_rng(1)
-    x, y = unit_rows(rng, 25, 1.0), unit_rows(rng, 26, 2.0)
+    x, y = unit_rows(rng, 25, 1.0), unit_rows(rng, 25, 2.0)
 
     def k(a: np.ndarray, b: np.ndarray) -> float:
         return (float(a @ b) + 1) ** 3
 
-    within_x = np.mean([k(x[i], x[j]) for i in range(25) for j in range(25) if i != j])
-    within_y = np.mean([k(y[i], y[j]) for i in range(26) for j in range(26) if i != j])
-    across = np.mean([k(a, b) for a in x for b in y])
-    assert kid(x, y) == pytest.approx(within_x + within_y - 2 * across)
+    others = [(i, j) for i in range(25) for j in range(25) if i != j]
+    found = np.mean([k(x[i], x[j]) + k(y[i], y[j]) - 2 * k(x[i], y[j]) for i, j in others])
+    assert kid(x, y) == pytest.approx(found)
+    assert kid(x, x) == pytest.approx(0)  # what each prompt has in common with itself isn't counted as closeness
+
+
+def test_the_interval_of_a_distance_of_sets_is_that_of_new_sets() -> None:
+    rng = np.random.default_rng(2)
+
+    def drawn() -> tuple[np.ndarray, np.ndarray]:
+        return unit_rows(rng, 80, 1.0), unit_rows(rng, 80, 2.0)
+
+    spread = np.std([kid(*drawn()) for _ in range(200)])
+    found = [of_sets(kid, *drawn(), least=50, seed=0) for _ in range(20)]
+    assert np.mean([(cell.high - cell.low) / 2 / 1.96 for cell in found]) == pytest.approx(spread, rel=0.25)
+    assert of_sets(kid, *drawn(), least=81, seed=0).count == 0
+    features, real = drawn()
+    features[:40] = np.nan  # no picture
+    assert of_sets(kid, features, real, least=40, seed=0).count == 40
+    assert np.isfinite(of_sets(kid, features, real, least=40, seed=0).low)
 
 
 def test_fid_of_gaussians_is_the_formulas() -> None:
@@ -67,8 +97,3 @@ def test_fid_of_gaussians_is_the_formulas() -> None:
     y = rng.normal(size=(40_000, 2)) * [3.0, 2.0] + [0.0, 5.0]
     assert fid(x, y) == pytest.approx(25 + (3 - 1) ** 2, rel=0.03)
     assert fid(x, x) == pytest.approx(0, abs=1e-9)
-    assert math.isnan(fid(x[:10], y))
-
-
-def test_spread_is_the_mean_over_pairs() -> None:
-    assert spread(np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 3.0]])) == pytest.approx([2, 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,9 +20,10 @@ from facesnap.evaluation.arena.summary import over_trainings
 from facesnap.evaluation.metrics import Interval
 from facesnap.evaluation.subjects import Shot, Subject
 from facesnap.evaluation.summary import Row
+from facesnap.training.config import AdapterConfig
 
 PEOPLE, SIZE = 4, 16
-HIDDEN = 2  # whose reference shows no face
+HIDDEN = 0  # whose reference shows no face
 
 
 def paint(person: int, shift: int = 0) -> np.ndarray:
@@ -39,20 +40,26 @@ class Fake:
     name: str
     shows: Callable[[int], int]
     shift: int = 0
-    made: Any = None
+    strength: float = 1.0
+    seed_offset: int = 0
+    made: list[tuple[str, float, int, int]] = field(default_factory=list)
+    step: int = 200
 
-    def __post_init__(self) -> None:
-        self.made = [] if self.made is None else self.made
-        self.rival = SimpleNamespace(config=SimpleNamespace(steps=3, batch_size=2, learning_rate=1e-3), parameters=list)
+    @property
+    def settings(self) -> AdapterConfig:
+        return AdapterConfig(steps=300, batch_size=2, learning_rate=1e-3)
+
+    @property
+    def rival(self) -> Any:
+        return SimpleNamespace(parameters=list)
 
     def at(self, name: str, strength: float = 1.0, seed_offset: int = 0) -> Fake:
-        del strength, seed_offset
-        return replace(self, name=name)
+        return replace(self, name=name, strength=strength, seed_offset=seed_offset)
 
     def portray(self, task: Any) -> np.ndarray:
-        if task.identity is None:
+        if task.identity is None and not self.name.startswith("base"):
             raise NoFaceError(task.problem)
-        self.made.append((self.name, task.trial.person))
+        self.made.append((self.name, self.strength, self.seed_offset, task.trial.person))
         return paint(self.shows(task.trial.person), self.shift)
 
 
@@ -77,13 +84,13 @@ def arena(fakes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Arena:
     predictor = SimpleNamespace(
         predict=lambda shape, pose, size: fakes.points(), morphable=SimpleNamespace(shape_from_full=lambda full: full)
     )
+    ours = Fake("facesnap", lambda person: person, 5)
     clip = SimpleNamespace(text_features=lambda prompts: np.stack([fakes.unit(0) for _ in prompts]))
     made = Arena(
         SimpleNamespace(enroll=enroll, predictor=predictor),  # type: ignore[arg-type]
         SimpleNamespace(look=look, clip_judge=clip, attribute_judge=None),  # type: ignore[arg-type]
         pipeline=None,
-        base=Fake("base", lambda person: 0, 20),  # type: ignore[arg-type]
-        contestants=[Fake("facesnap", lambda person: person, 5), Fake("instantid", lambda person: 0, 1)],  # type: ignore[list-item]
+        contestants=[ours, Fake("instantid", lambda person: 1, 1)],  # type: ignore[list-item]
         weights={"facesnap": "facesnap-0@1", "instantid": "instantid-0@2"},
         judges={},
         parts={},
@@ -91,6 +98,7 @@ def arena(fakes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Arena:
         size=SIZE,
     )
     monkeypatch.setattr(Arena, "fits", lambda self, prompt: True)
+    monkeypatch.setattr(suite, "BaseMethod", lambda _, name="base", offset=0: Fake(name, lambda person: 0, 20))
     monkeypatch.setattr(suite, "load_subjects", lambda folder, split, count, *rest: people(fakes)[:count])
     monkeypatch.setattr(suite, "assemble", lambda run, methods, device: made)
     return made
@@ -105,8 +113,13 @@ def test_everybody_is_portrayed_once_and_a_refused_reference_counts(arena: Arena
     outcome = go(tmp_path)
     assert [record.trial.person for record in outcome.records] == list(range(PEOPLE))
     assert HIDDEN in [r.trial.person for r in outcome.records if r.failures.get("facesnap")]
-    seen = outcome.records[0].seen
+    seen = outcome.records[1].seen
     assert {"reference", "own", "target", "gallery_0", "base", "facesnap", "facesnap@0.5", "instantid#1"} <= set(seen)
+    ours: Any = arena.contestants[0]
+    asked = [(name, strength, offset) for name, strength, offset, person in ours.made if person == 1]
+    strengths = [(f"facesnap@{each}", each, 0) for each in suite.STRENGTHS]
+    assert asked == [("facesnap", 1.0, 0), *strengths, *((f"facesnap#{n}", 1.0, n) for n in suite.NOISES)]
+    assert {"base#1", "base#2"} <= set(seen)
     pictures = list(outcome.pictures("facesnap"))
     assert [picture is None for picture in pictures] == [person == HIDDEN for person in range(PEOPLE)]
     assert pictures[1] is not None
@@ -144,6 +157,7 @@ def test_the_report_says_first_where_rivals_win(arena: Arena, tmp_path: Path) ->
     assert "landmark NME" in told
     assert "instantid" in told
     assert "rank-1" not in told
+    assert "200 of 300 steps of 2 pairs" in text
     numbers = json.loads((tmp_path / "docs" / report.NUMBERS).read_text())
     cells = {row["key"]: row["cells"] for row in numbers["rows"]}
     assert cells["rank1"]["facesnap"]["value"] == pytest.approx(3 / 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from facesnap.evaluation.baselines import CONTESTANTS, FaceID, FaceIDPlus, InstantID, IPAdapter, PhotoMaker, PuLID
 from facesnap.evaluation.baselines.decoupled import crossing_layers, fine_blocks
-from facesnap.evaluation.baselines.ours import Ours, WithoutClip, WithoutId
+from facesnap.evaluation.baselines.ours import Ours, WithoutClip, WithoutFam, WithoutId
 from facesnap.evaluation.baselines.pulid import alignment
 from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts, pooled
 from facesnap.faces.appearance import AppearanceEncoder
@@ -73,9 +74,9 @@ def predicted(rival: Any, parts: Parts, tokens: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", CONTESTANTS)
 def test_without_strength_the_base_is_left_and_with_it_the_face_counts(name: str) -> None:
     rival, parts = built(CONTESTANTS[name])
-    if name != "photomaker":  # its class word is replaced at once; the others' new layers begin at zero in part
-        for module in rival.attention.fine if hasattr(rival, "attention") else []:
-            torch.nn.init.normal_(module.attention.to_out[0].weight)
+    begin_at_zero = [each.attention.to_out[0] for each in rival.attention.fine] if hasattr(rival, "attention") else []
+    for module in [*begin_at_zero, *getattr(rival, "lora", ())]:
+        torch.nn.init.normal_(module.weight)
     noisy, times, _ = latents()
     alone = parts_of().unet(noisy, times, prompts().states).sample
     seen = people(parts)
@@ -265,17 +266,18 @@ def test_pulids_branch_finds_the_picture_that_an_exact_base_knows(monkeypatch: p
     assert float(aligned["layout"]) == 0.0
 
 
-def test_one_stream_tells_one_thing() -> None:
-    for kind, deaf in ((WithoutClip, "f_clip"), (WithoutId, "f_id")):
+def test_one_stream_tells_one_thing_and_without_fam_both_are_told() -> None:
+    for kind, deaf in ((WithoutClip, "f_clip"), (WithoutId, "f_id"), (WithoutFam, "")):
         rival, parts = built(kind)
         seen = people(parts, nobody=(2,))
         tokens = rival.tokens(seen)
         assert torch.equal(tokens[2], rival.mixer.null)
-        changed = References(seen.f_id.flip(0), seen.f_clip.flip(0), seen.nobody)
-        swapped = References(*(getattr(changed if n == deaf else seen, n) for n in ("f_id", "f_clip", "nobody")))
-        assert torch.equal(rival.tokens(swapped), tokens)
-        heard = References(*(getattr(seen if n == deaf else changed, n) for n in ("f_id", "f_clip", "nobody")))
-        assert not torch.equal(rival.tokens(heard)[0], tokens[0])
+        for name in ("f_id", "f_clip"):
+            changed = replace(seen, **{name: getattr(seen, name).flip(0)})
+            assert torch.equal(rival.tokens(changed)[0], tokens[0]) == (name == deaf)
+    plain, places = rival.mixer, parts.appearance.shape[0]
+    expected = F.linear(seen.f_id, plain.of_id.weight).view(3, -1, WIDTH)
+    torch.testing.assert_close(tokens[:2, :-places], plain.norm(expected)[:2])
 
 
 def test_ours_is_ffrnet_holding_what_the_mixer_makes() -> None:

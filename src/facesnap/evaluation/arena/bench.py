@@ -9,22 +9,18 @@ from typing import Any
 
 from facesnap.core.errors import AdapterError, UsageError
 from facesnap.core.machine import choose_device
-from facesnap.core.weights import sha256_12
+from facesnap.core.weights import MODEL_NAME, sha256_12
 from facesnap.evaluation.arena.contestant import Contestant
 from facesnap.evaluation.arena.summary import TRAINED
-from facesnap.evaluation.arena.training import folder_of
+from facesnap.evaluation.arena.training import CONDITIONING, folder_of, parts_of
 from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.bench import JUDGES, stock_pipeline
 from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent
-from facesnap.evaluation.methods import BaseMethod
 from facesnap.evaluation.observe import Observer
 from facesnap.faces.attributes import AttributeJudge
 from facesnap.pipelines.analyser import Analyser
 from facesnap.pipelines.call.prompts import fits
 from facesnap.training.mini.adapter import DEFAULTS
-
-#: Folders below a run's weights that condition or train what is measured.
-CONDITIONING = ("face_encoder", "image_encoder", "landmarks", "base/text_encoder", "base/unet", "base/vae")
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,6 @@ class Arena:
     analyser: Analyser
     observer: Observer
     pipeline: Any
-    base: BaseMethod
     contestants: Sequence[Contestant]
     weights: Mapping[str, str]
     judges: Mapping[str, str]
@@ -71,7 +66,7 @@ def assemble(run: Path, names: Sequence[str], device: str = "auto") -> Arena:
         raise AdapterError(f"{missing[0]} isn't trained in {run}: facesnap arena train {run} {missing[0]!r}")
     if not found:
         raise AdapterError(f"no contestant is trained in {run}: begin with `facesnap arena train {run}`")
-    appearance = analyser.appearance_encoder
+    appearance, parts = analyser.appearance_encoder, parts_of(mini)
     contestants = [Contestant.load(folder, mini, pipeline, appearance, name) for name, folder in found.items()]
     likeness, prompt, attributes = (mini / judge for judge in JUDGES)
     judges = FaceJudge.from_pretrained(likeness, device), ClipJudge.from_pretrained(prompt, device)
@@ -84,11 +79,10 @@ def assemble(run: Path, names: Sequence[str], device: str = "auto") -> Arena:
         analyser,
         Observer(analyser.detector, analyser.fitter, *judges, reader),
         pipeline,
-        BaseMethod(pipeline),
         contestants,
-        weights={name: f"{folder.name}@{sha256_12(folder)}" for name, folder in found.items()},
+        weights={name: f"{folder.name}@{sha256_12(folder / MODEL_NAME)}" for name, folder in found.items()},
         judges=signatures,
-        parts={part: f"{part}@{sha256_12(mini / part)}" for part in CONDITIONING},
+        parts=parts,
         device=device,
         size=int(pipeline.unet.config["sample_size"]) * int(pipeline.vae_scale_factor),
     )

@@ -17,8 +17,8 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from facesnap.core.errors import AdapterError, EncoderMismatchError, NoFaceError
-from facesnap.core.weights import load_module, read_config, sha256_12
-from facesnap.evaluation.arena.training import word_of
+from facesnap.core.weights import load_module, read_config
+from facesnap.evaluation.arena.training import parts_of, word_of
 from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts
 from facesnap.evaluation.methods import Task
@@ -37,6 +37,8 @@ class Contestant:
         rival: trained.
         unet: the one that it was built for.
         pipeline: the base's stock pipeline, whose text encoder, tokenizer and VAE serve all contestants.
+        settings: of its training.
+        step: how far that went.
         strength: how much the rival acts.
         seed_offset: added to the task's seed.
     """
@@ -45,6 +47,8 @@ class Contestant:
     rival: Rival
     unet: Any
     pipeline: Any
+    settings: AdapterConfig
+    step: int
     strength: float = 1.0
     seed_offset: int = 0
 
@@ -53,16 +57,14 @@ class Contestant:
         """Load one from the folder that its training wrote.
 
         Raises:
-            AdapterError: nothing (whole) lies there. EncoderMismatchError: trained on another base or image encoder.
+            AdapterError: nothing (whole) lies there. EncoderMismatchError: trained with other parts than mini's.
         """
         config = read_config(folder)
         if config.get("name") not in CONTESTANTS:
             raise AdapterError(f"{folder} holds no contestant of the arena")
-        wanted = {"base": f"unet@{sha256_12(mini / 'base' / 'unet')}", "E_c": appearance.identifier}
-        found = {"base": config["base"], "E_c": config["encoders"]["appearance"]}
-        for part, there in found.items():
-            if there != wanted[part]:
-                raise EncoderMismatchError(f"{folder} was trained with another {part}: {there}, not {wanted[part]}")
+        for part, there in parts_of(mini).items():
+            if config["parts"].get(part) != there:
+                raise EncoderMismatchError(f"{folder} was trained with another {part} than {mini / part}")
         device = pipeline.device
         unet = UNet2DConditionModel.from_pretrained(mini / "base" / "unet", torch_dtype=torch.float32)
         freeze(unet, device)
@@ -70,7 +72,8 @@ class Contestant:
         parts = Parts(unet, appearance, config["face_dim"], settings, config["factor"])
         rival = load_module(folder, lambda _: CONTESTANTS[config["name"]](parts))
         unet.to(device)
-        return cls(name or config["name"], rival.to(device).requires_grad_(False), unet, pipeline)
+        rival.to(device).requires_grad_(False)
+        return cls(name or config["name"], rival, unet, pipeline, settings, config["step"])
 
     def at(self, name: str, strength: float = 1.0, seed_offset: int = 0) -> Contestant:
         """The same contestant, acting so much, or from other noise."""
@@ -91,6 +94,9 @@ class Contestant:
         texts, maps = self._texts(task.trial.prompt), self._map(task)
 
         def guided(noisy: Tensor, timesteps: Tensor) -> Tensor:
+            if task.guidance_scale <= 1.0:  # as the stock pipeline has it
+                alone = Texts(texts.states[1:], texts.words[1:])
+                return self.rival.predict(self.unet, noisy, timesteps, alone, tokens[1:], maps[1:])
             both = self.rival.predict(self.unet, noisy.repeat(2, 1, 1, 1), timesteps.repeat(2), texts, tokens, maps)
             unguided, wanted = both.chunk(2)
             return unguided + task.guidance_scale * (wanted - unguided)

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
 import numpy as np
 
-from facesnap.evaluation.metrics import cosine
+from facesnap.evaluation.metrics import cosine, mean_of_finite
 
 #: FID needs many more samples than its features have entries; below, its bias is most of it (Chong and Forsyth 2020).
 FID_SAMPLES_PER_ENTRY: Final = 8
-#: KID has no bias, but of a few pictures it is mostly noise.
-KID_SAMPLES: Final = 25
+#: Of fewer pictures KID is mostly noise.
+KID_SAMPLES: Final = 50
 
 
-def copy_paste(picture: np.ndarray, reference: np.ndarray, others: np.ndarray) -> np.ndarray:
+def copy_paste(picture: np.ndarray, reference: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     """How much nearer a portrait is to the very reference than to other pictures of the person, (N,).
 
-    ``(angle(picture, others) - angle(picture, reference)) / angle(reference, others)`` (WithAnyone, arXiv 2510.14975):
-    1 repeats the reference, 0 is as near to any other picture. Rows are unit embeddings (N, D).
+    ``(angle(picture, other) - angle(picture, reference)) / angle(reference, other)``, after WithAnyone (arXiv
+    2510.14975), each angle to others a mean over them: 1 repeats the reference, 0 is as near to any other picture. (To
+    their mean embedding everything is nearer, which would look like the contrary of copying.) Rows are unit
+    embeddings (N, D); NaN where the portrait, the reference or all others show no face.
     """
-    away, from_reference, apart = (
-        np.arccos(np.clip(cosine(a, b), -1.0, 1.0))
-        for a, b in ((picture, others), (picture, reference), (reference, others))
-    )
-    return np.asarray((away - from_reference) / np.maximum(apart, 1e-6))
+    away = _mean_angle(picture, others)
+    return np.asarray((away - _angle(picture, reference)) / np.maximum(_mean_angle(reference, others), 1e-6))
+
+
+def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(np.arccos(np.clip(cosine(a, b), -1.0, 1.0)))
+
+
+def _mean_angle(rows: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    return mean_of_finite(np.stack([_angle(rows, other) for other in others]))
 
 
 def sharpness(face: np.ndarray) -> float:
@@ -35,27 +43,23 @@ def sharpness(face: np.ndarray) -> float:
 
 
 def kid(features: np.ndarray, real: np.ndarray) -> float:
-    """Kernel distance (Binkowski et al. 2018, eq. 4), unbiased: MMD^2 under ``(x y / d + 1)^3``; rows (N, d).
+    """Kernel distance (Binkowski et al. 2018): MMD^2 under ``(x y / d + 1)^3``, rows (N, d), row by row of one prompt.
 
-    NaN where there are too few. Their features are Inception's; unit features of a CLIP are scaled to a length of
-    ``sqrt(d)``, about theirs.
+    Their features are Inception's; unit features of a CLIP are scaled to a length of ``sqrt(d)``, about theirs. Rows of
+    one prompt are no two independent draws, so they aren't compared with each other (Gretton et al. 2012, lemma 6).
     """
-    n, m = len(features), len(real)
-    if min(n, m) < KID_SAMPLES:
-        return float("nan")
+    n = len(features)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray((a @ b.T + 1.0) ** 3)  # x y / d of vectors that are sqrt(d) long is their cosine
 
     own, theirs, across = kernel(features, features), kernel(real, real), kernel(features, real)
-    within = (own.sum() - np.trace(own)) / (n * (n - 1)) + (theirs.sum() - np.trace(theirs)) / (m * (m - 1))
-    return float(within - 2.0 * across.mean())
+    within, between = own + theirs, 2.0 * across
+    return float(((within - between).sum() - np.trace(within - between)) / (n * (n - 1)))
 
 
 def fid(features: np.ndarray, real: np.ndarray) -> float:
-    """Frechet distance (Heusel et al. 2017, eq. 6) of rows (N, d); NaN where there are too few of them."""
-    if min(len(features), len(real)) < FID_SAMPLES_PER_ENTRY * features.shape[1]:
-        return float("nan")
+    """Frechet distance (Heusel et al. 2017, eq. 6) of rows (N, d)."""
     means = features.mean(axis=0), real.mean(axis=0)
     a, b = np.cov(features, rowvar=False), np.cov(real, rowvar=False)
     values, vectors = np.linalg.eigh(a)
@@ -64,8 +68,3 @@ def fid(features: np.ndarray, real: np.ndarray) -> float:
     crossed = np.linalg.eigvalsh(root @ b @ root)
     together = np.sqrt(np.clip(crossed, 0.0, None)).sum()
     return float(((means[0] - means[1]) ** 2).sum() + np.trace(a) + np.trace(b) - 2.0 * together)
-
-
-def spread(distances: np.ndarray) -> np.ndarray:
-    """(N,) mean of each person's distances (N, pairs) between portraits of different seeds."""
-    return np.asarray(distances.mean(axis=1))

@@ -10,8 +10,9 @@ import numpy as np
 
 from facesnap.evaluation import metrics
 from facesnap.evaluation.arena.summary import AT, TRAINED
+from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.records import Record
-from facesnap.evaluation.summary import BASE, Columns, nme_of
+from facesnap.evaluation.summary import Columns, nme_of
 
 #: Degrees of the driver's yaw, from and to.
 YAWS: Final = ((0, 10), (10, 20), (20, 90))
@@ -23,7 +24,8 @@ def strength_curves(
     """Method -> points of rising ``strength``: ``clip_t`` and ``facesim`` to other pictures, of the same people."""
     found: dict[str, list[dict[str, float]]] = {}
     for name in names:
-        strengths = {float(p.split(AT)[1]): p for p in records[0].seen if p.startswith(f"{name}{AT}")}
+        pictures = {picture for record in records for picture in record.seen if picture.startswith(f"{name}{AT}")}
+        strengths = {float(picture.split(AT)[1]): picture for picture in pictures}
         rows = [i for i, record in enumerate(records) if all(p in record.seen for p in (name, *strengths.values()))]
         if not strengths or len(rows) < 2:
             continue
@@ -52,19 +54,24 @@ def draw_strength(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
 
 
 def draw_yaw(records: Sequence[Record], names: Sequence[str]) -> bytes:
-    """PNG: mean landmark NME, a miss counting 100%, by the driver's yaw."""
+    """PNG: mean landmark NME, a miss counting 100%, by the driver's yaw, of methods that are told the pose."""
     plt, figure, axes = _figure()
     columns = Columns(records, 0)
     yaw = np.abs(columns.angles[:, 0])
     bins = {f"{low}° to {high}°": (yaw >= low) & (yaw < high) for low, high in YAWS}
     bins = {name: chosen for name, chosen in bins.items() if chosen.any()}
-    for name in (each for each in names if each != BASE and TRAINED not in each):
+    for name in (each for each in names if TRAINED not in each and told_the_pose(each)):
         error = 100 * metrics.capped(nme_of(columns, name))
         axes.plot(list(bins), [error[chosen].mean() for chosen in bins.values()], marker="o", label=name, **_line(name))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("yaw of the driver")
     axes.set_ylabel("landmark NME, %")
     return _png(plt, figure, axes)
+
+
+def told_the_pose(name: str) -> bool:
+    """Whether a method sees landmarks."""
+    return name in CONTESTANTS and CONTESTANTS[name].wants_map
 
 
 def _line(name: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What the arena asks: a portrait of everybody as somebody else's picture has it, its prompt, pose and expression.
 
-Each person's driver is another test person. What the driver's picture shows (hair, clothes, glasses, place, light,
-style, expression) is asked for by its own caption, so that most of it differs from the reference; the right answer is
-known: the person's own head in the driver's pose.
+Test people drive each other in pairs, so that more people change nothing for those who are there. What the driver's
+picture shows (hair, clothes, glasses, place, light, style, expression) is asked for by its own caption, so that most of
+it differs from the reference; the right answer is known: the person's own head in the driver's pose.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from facesnap.core.errors import UsageError
 from facesnap.evaluation.attributes import asked_of
-from facesnap.evaluation.metrics import derangement
 from facesnap.evaluation.protocol import Trial
 from facesnap.evaluation.subjects import REFERENCE, TARGET, Subject, digest_of, start_of
 from facesnap.landmarks.predict import LandmarkPredictor
@@ -24,7 +23,7 @@ WHO: Final = (" skin",)
 
 
 def make_questions(subjects: Sequence[Subject], seed: int, fits: Callable[[str], bool]) -> tuple[Trial, ...]:
-    """One trial per person, who is driven by another one of them.
+    """One trial per person, who is driven by a neighbour (an odd one out by the last of the pairs).
 
     The person's shots are reference, one to compare with (:data:`TARGET`), and gallery. The prompt is the fullest
     caption that ``fits`` and doesn't say who it is, of the driver's first picture that has one: the trial's target.
@@ -32,9 +31,10 @@ def make_questions(subjects: Sequence[Subject], seed: int, fits: Callable[[str],
     Raises:
         UsageError: a driver none of whose captions can be asked.
     """
-    order = derangement(len(subjects), seed)
+    last = len(subjects) - 1
+    drivers = [place - 1 if place % 2 or place == last else place + 1 for place in range(len(subjects))]
     return tuple(
-        _question(subject, subjects[driver], seed, fits) for subject, driver in zip(subjects, order, strict=True)
+        _question(subject, subjects[driver], seed, fits) for subject, driver in zip(subjects, drivers, strict=True)
     )
 
 

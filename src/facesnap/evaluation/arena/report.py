@@ -33,20 +33,25 @@ SHOWN: Final = 10
 HEADLINE: Final = ("rank1", "facesim_other", "facesim_reference", "copy_paste", "nme", "yaw", "clip_t", "attributes")
 
 HOW_TO_READ: Final = """\
-All methods were trained on the same frozen base, pairs of pictures, order, steps, batch and optimiser, and see the same
-features of the reference; they are sampled by one loop from the same noise. Everybody is asked for as another test
-person's picture has it: its caption is the prompt, its pose and expression are the driver's. Methods with a Landmark
-Predictor get the reference's face, as read, in that pose; the others that take landmarks get the driver's own.
+All methods were trained on the same frozen base, pairs of pictures, order, steps, batch and optimiser (the list of
+methods says where one's settings differ; what they share is FaceSnap's own recipe), and see the same features of the
+reference; they are sampled by one loop from the same noise, which guides by text and face alike (the product guides
+FaceSnap's face by half, see METHOD.md). Everybody is asked for as another test person's picture has it: its caption is
+the prompt, its pose and expression are the driver's. Methods with a Landmark Predictor get the reference's face, as
+read, in that pose; others that take landmarks get the driver's own. Those marked *no map* are never told the pose:
+their landmark and angle errors are what comes of the prompt alone.
 
-- **rank-1**, **FaceSim**, **CLIP-T**, **attributes**, intervals: as in [RESULTS.md](RESULTS.md). *Another real render*
-  is one of the person's for likeness, the driver's for everything else.
-- **landmark NME**: to the exact head of the person in the driver's pose, which no method is told.
+- **rank-1**, **FaceSim**, **CLIP-T**, **attributes**: as in [RESULTS.md](RESULTS.md). *Another real render* is one of
+  the person's for likeness, the driver's for everything else. Intervals are over people, not over trainings.
+- **landmark NME**: to the exact head of the person in the driver's pose, which no method is told. E_3d reads the
+  portraits; FaceSnap's maps have a shape that E_3d read, too, so its own error stands below.
 - **copy-paste**: (angle to other pictures - angle to the reference) / angle between those, after WithAnyone (arXiv
   2510.14975), by the face judge.
-- **CLIP-I**: cosine of the CLIP judge's features with the base's own picture of the same prompt and noise.
+- **CLIP-I**: cosine of the CLIP judge's features with the base's own picture of the same prompt and noise. Whoever
+  follows a map moves the head, and whoever ignores the face scores 1.
 - **distance between seeds**: of one person's portraits from different noise, by the judge of attributes' features
   (after LPIPS).
-- **KID**, **FID**: against the drivers' renders; FID only where samples are enough.
+- **KID**, **FID**: against the drivers' renders; where samples are enough.
 """
 
 
@@ -61,7 +66,7 @@ def write_report(outcome: Outcome, output: Path, command: str) -> Path:
     sharp = {name: _sharpness(outcome, name) for name in (*names, "target")}
     rows = summarise(outcome.records, texts, names, protocol.seed, sharp)
     if (reader := arena.observer.attribute_judge) is not None:
-        distances = {name: _distances(outcome, name, reader.network) for name in names if name != BASE}
+        distances = {name: _distances(outcome, name, reader.network) for name in names}
         rows.append(diversity_row(distances, protocol.seed))
     facts = _facts(outcome, command)
     curves = plots.strength_curves(outcome.records, texts, [n for n in names if n != BASE and TRAINED not in n])
@@ -76,17 +81,24 @@ def write_report(outcome: Outcome, output: Path, command: str) -> Path:
     for name, drawing in drawings.items():
         write_atomic(outcome.work / name, drawing)
     write_atomic(outcome.work / PAGE, page(outcome, rows, facts, names, list(drawings)).encode())
-    write_atomic(output / TEXT, markdown(facts, rows, names).encode())
+    write_atomic(output / TEXT, markdown(facts, rows, names, differences_of(outcome)).encode())
     return output / TEXT
 
 
-def markdown(facts: Mapping[str, Any], rows: Sequence[Row], names: Sequence[str]) -> str:
-    """The text of ARENA.md."""
+def markdown(
+    facts: Mapping[str, Any], rows: Sequence[Row], names: Sequence[str], differences: Mapping[str, Sequence[str]]
+) -> str:
+    """The text of ARENA.md; ``differences``: method -> how its settings differ from FaceSnap's, a line each."""
     ablations = {kind.name for kind in ABLATIONS}
     plain = [name for name in names if TRAINED not in name]
     rivals = [name for name in plain if name not in ablations]
     lines = ["# The arena", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
-    lines += [*_where_others_win(rows, rivals), "## FaceSnap and its rivals", "", *table(_only(rows, rivals))]
+    lines += [
+        *_where_others_win(rows, rivals),
+        "## FaceSnap and its rivals",
+        "",
+        *table(_only(rows, rivals), _headings(rivals)),
+    ]
     ours = [name for name in plain if name in ablations or name == "facesnap"]
     if len(ours) > 1:
         lines += ["", "## FaceSnap without one of its parts", ""]
@@ -98,18 +110,19 @@ def markdown(facts: Mapping[str, Any], rows: Sequence[Row], names: Sequence[str]
     for name in plain:
         if name in CONTESTANTS and name not in ablations:
             kind = CONTESTANTS[name]
-            lines += [f"- **{name}**: {kind.paper}.", *(f"  - {each}" for each in kind.deviations)]
+            said = [*kind.deviations, *differences.get(name, ())]
+            lines += [f"- **{name}**: {kind.paper}.", *(f"  - {each}" for each in said)]
     lines += ["", "## How it was made", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in facts.items()]
     return "\n".join(lines) + "\n"
 
 
 def _where_others_win(rows: Sequence[Row], rivals: Sequence[str]) -> list[str]:
-    """Said first: every row of the headline in which a rival's value is better than FaceSnap's."""
+    """Said first: every row in which a rival's value is better than FaceSnap's."""
     lines = []
     for row in rows:
         mine = row.cells.get("facesnap")
-        if row.key not in HEADLINE or mine is None or not mine.count:
+        if row.key.endswith("_found") or mine is None or not mine.count:
             continue
         sign = 1 if row.better == "higher" else -1
         better = [
@@ -167,10 +180,25 @@ def _facts(outcome: Outcome, command: str) -> dict[str, Any]:
 
 
 def _training_of(name: str, outcome: Outcome) -> str:
-    rival = next(each.rival for each in outcome.arena.contestants if each.name == name)
-    config, millions = rival.config, sum(parameter.numel() for parameter in rival.parameters()) / 1e6
-    how = f"{config.steps} steps of {config.batch_size} pairs, rate {config.learning_rate:g}"
+    trained = next(each for each in outcome.arena.contestants if each.name == name)
+    config, millions = trained.settings, sum(parameter.numel() for parameter in trained.rival.parameters()) / 1e6
+    how = f"{trained.step} of {config.steps} steps of {config.batch_size} pairs, rate {config.learning_rate:g}"
     return f"{how}, {millions:.2f} M parameters, {outcome.arena.weights[name]}"
+
+
+def differences_of(outcome: Outcome) -> dict[str, list[str]]:
+    """Method -> settings in which its training differs from FaceSnap's (from the first's, without it)."""
+    several = {each.name: each.settings.model_dump() for each in outcome.arena.contestants}
+    common = several.get("facesnap", next(iter(several.values())))
+    return {
+        name: [f"trained with {key} {value} ({common[key]})" for key, value in own.items() if value != common[key]]
+        for name, own in several.items()
+    }
+
+
+def _headings(names: Sequence[str]) -> dict[str, str]:
+    """Columns of methods that see no landmarks say so."""
+    return {name: f"{name} (no map)" for name in names if name in CONTESTANTS and not CONTESTANTS[name].wants_map}
 
 
 def _sharpness(outcome: Outcome, name: str) -> np.ndarray:

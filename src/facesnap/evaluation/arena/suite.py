@@ -21,11 +21,12 @@ from facesnap.evaluation.arena.contestant import Contestant
 from facesnap.evaluation.arena.questions import exact_request, make_questions
 from facesnap.evaluation.arena.summary import AT, NOISE, OWN
 from facesnap.evaluation.bench import versions
-from facesnap.evaluation.methods import Method, Task
+from facesnap.evaluation.methods import BaseMethod, Method, Task
 from facesnap.evaluation.protocol import Protocol, Trial
 from facesnap.evaluation.records import Ledger, Record
 from facesnap.evaluation.run import portray_all
 from facesnap.evaluation.subjects import REFERENCE, TARGET, Subject, load_subjects
+from facesnap.evaluation.summary import BASE
 
 Say = Callable[[str], None]
 
@@ -118,7 +119,13 @@ class Sitting:
 
     def real(self) -> list[Record]:
         """Everybody's renders, and the base's picture."""
-        return self._collect("base", {}, lambda _: [self.arena.base], self._renders)
+
+        def asked(place: int) -> list[Method]:
+            noises = NOISES if place < VARIED else ()
+            others = [BaseMethod(self.arena.pipeline, f"{BASE}{NOISE}{each}", each) for each in noises]
+            return [BaseMethod(self.arena.pipeline), *others]
+
+        return self._collect(BASE, {}, asked, self._renders)
 
     def of(self, contestant: Contestant) -> list[Record]:
         """A contestant's portraits, and those of other strengths and noise of the first people."""
@@ -209,7 +216,7 @@ def method_of(picture: str) -> str:
     """Whose picture of that name it is: a contestant's column, or ``base`` for renders."""
     known = ("reference", OWN, "target")
     if picture in known or picture.startswith("gallery_"):
-        return "base"
+        return BASE
     return picture.split(AT)[0].split(NOISE)[0]
 
 

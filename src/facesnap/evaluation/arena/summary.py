@@ -67,13 +67,17 @@ def _landmark_rows(columns: Columns, made: Mapping[str, str]) -> list[Row]:
 
 
 def _copy_paste_row(columns: Columns, pictures: Mapping[str, str]) -> Row:
-    reference, others = columns.take("reference", "embedding"), columns.gallery()
+    reference = columns.take("reference", "embedding")
+    others = [
+        found for name in columns.gallery_names if (found := columns.take(name, "embedding")).shape == reference.shape
+    ]
     cells = {}
     for name, picture in pictures.items():
         found = columns.take(picture, "embedding")
-        known = found.shape == reference.shape == others.shape
+        known = bool(others) and found.shape == reference.shape
         cells[name] = columns.interval(measures.copy_paste(found, reference, others) if known else _nothing(columns))
-    return Row("copy_paste", "copy-paste (1: repeats the reference; 0: as near to other pictures)", "", "lower", cells)
+    title = "copy-paste, faces found only (1: repeats the reference; 0: as near to other pictures)"
+    return Row("copy_paste", title, "", "lower", cells)
 
 
 def _disturbance_row(columns: Columns, made: Mapping[str, str]) -> Row:
@@ -88,43 +92,47 @@ def _disturbance_row(columns: Columns, made: Mapping[str, str]) -> Row:
 
 
 def _distribution_rows(columns: Columns, made: Mapping[str, str]) -> list[Row]:
-    """KID, and FID where there are enough pictures, of all pictures of a method and all drivers' renders."""
+    """KID, and FID where there are enough pictures, of all pictures of a method and the drivers' renders."""
     real = columns.take("target", "clip")
     rows = []
-    for key, title, distance in (
-        ("kid", "KID x 1000, by the CLIP judge's features", lambda a, b: 1000 * measures.kid(a, b)),
-        ("fid", "FID, by the CLIP judge's features", measures.fid),
+    for key, title, distance, least in (
+        ("kid", "KID x 1000", lambda a, b: 1000 * measures.kid(a, b), measures.KID_SAMPLES),
+        ("fid", "FID", measures.fid, measures.FID_SAMPLES_PER_ENTRY * real.shape[1]),
     ):
-        cells = {name: _resampled(distance, columns.take(p, "clip"), real, columns.seed) for name, p in made.items()}
+        pictures = {name: columns.take(picture, "clip") for name, picture in made.items()}
+        cells = {name: of_sets(distance, each, real, least, columns.seed) for name, each in pictures.items()}
         if any(cell.count for cell in cells.values()):
-            rows.append(Row(key, title, "", "lower", cells))
+            rows.append(Row(key, f"{title}, by the CLIP judge's features", "", "lower", cells))
     return rows
 
 
-def _resampled(distance: Callable[..., float], features: np.ndarray, real: np.ndarray, seed: int) -> Interval:
-    """A distance of sets with the interval of 100 halves of them (drawn without repeats, which would look like less
-    variety); half the pictures vary by root two more, which is taken out again.
+def of_sets(
+    distance: Callable[[np.ndarray, np.ndarray], float], features: np.ndarray, real: np.ndarray, least: int, seed: int
+) -> Interval:
+    """A distance of sets of rows (N, d), with the interval of 100 halves; NaN of fewer rows than ``least``.
+
+    Halves are drawn without repeats, which would look like less variety. The variance between them, ``(2/n - 1/n) S^2``
+    for means, is that of the whole.
     """
-    known = np.isfinite(features).all(axis=1)
+    known = np.isfinite(features).all(axis=1) & np.isfinite(real).all(axis=1)
     features, real = features[known], real[known]
-    value = distance(features, real)
-    if not np.isfinite(value):
+    if len(features) < least:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
-    rng, half = np.random.default_rng(seed), len(features) // 2
+    value, rng, half = distance(features, real), np.random.default_rng(seed), len(features) // 2
     draws = [rng.permutation(len(features))[:half] for _ in range(100)]
-    spread = float(np.std([distance(features[rows], real[rows]) for rows in draws])) / np.sqrt(2)
+    spread = float(np.std([distance(features[rows], real[rows]) for rows in draws]))
     return Interval(value, value - 1.96 * spread, value + 1.96 * spread, len(features))
 
 
 def _sharpness_row(columns: Columns, made: Mapping[str, str], sharp: Mapping[str, np.ndarray]) -> Row:
-    real = sharp["target"]
-    cells = {name: columns.interval(sharp[picture] - real) for name, picture in made.items()}
-    return Row("sharpness", "sharpness of the face, log10 against the driver's render", "", "higher", cells)
+    cells = {name: columns.interval(np.abs(sharp[picture] - sharp["target"])) for name, picture in made.items()}
+    title = "sharpness of the face, distance from the driver's render's (log10), faces found only"
+    return Row("sharpness", title, "", "lower", cells)
 
 
 def diversity_row(distances: Mapping[str, np.ndarray], seed: int) -> Row:
     """Distance between portraits of one person by the same prompt, map and different noise; method -> (N, pairs)."""
-    cells = {name: metrics.bootstrap_mean(measures.spread(each), seed) for name, each in distances.items() if each.size}
+    cells = {name: metrics.bootstrap_mean(each.mean(axis=1), seed) for name, each in distances.items() if each.size}
     return Row("diversity", "distance between portraits of different seeds", "", "higher", cells)
 
 
@@ -137,13 +145,16 @@ def over_trainings(rows: Sequence[Row], name: str) -> dict[str, Interval]:
     for row in rows:
         values = [c.value for key, c in row.cells.items() if key == name or key.startswith(f"{name}{TRAINED}")]
         if len(values) > 1 and np.isfinite(values).all():
-            mean, half = float(np.mean(values)), _T[len(values)] * float(np.std(values, ddof=1)) / len(values) ** 0.5
+            mean, half = (
+                float(np.mean(values)),
+                _T[min(len(values), 10)] * float(np.std(values, ddof=1)) / len(values) ** 0.5,
+            )
             found[row.key] = Interval(mean, mean - half, mean + half, len(values))
     return found
 
 
-#: Student's t, two-sided 95%, by the number of values.
-_T: Final = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+#: Student's t, two-sided 95%, by the number of values (a wider one for more).
+_T: Final = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
 
 def _nothing(columns: Columns) -> np.ndarray:

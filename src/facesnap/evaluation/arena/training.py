@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from facesnap.core.errors import UsageError
 from facesnap.core.machine import choose_device
-from facesnap.core.weights import read_json, save_module, sha256_12
+from facesnap.core.weights import CONFIG_NAME, read_config, read_json, save_module, sha256_12, write_json
 from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.baselines.rival import CLASS_WORD, Parts, References, Rival, Texts, Training
+from facesnap.faces.align import arcface_matrix
+from facesnap.landmarks.crop import landmark_box
+from facesnap.landmarks.layout import five_points
 from facesnap.training.adapter.objective import identity_rows, losses_of
 from facesnap.training.batches import Batch
 from facesnap.training.config import AdapterConfig, WorldConfig, mini_config
@@ -26,6 +30,10 @@ from facesnap.training.mini.paired import Denoise, PairStage
 from facesnap.training.mini.pairs import Pairs
 from facesnap.training.mini.run import Run
 
+#: Folders below a run's weights that condition or train what is measured.
+CONDITIONING: Final = ("face_encoder", "image_encoder", "landmarks", "base/text_encoder", "base/unet", "base/vae")
+#: What a training was begun with.
+STAMP_NAME: Final = "training.json"
 #: The budget: steps, and pictures per step.
 STEPS: Final = 1500
 BATCH: Final = 32
@@ -42,11 +50,12 @@ class ContestantStage(PairStage):
         check: Split,
         out: Path,
         device: torch.device,
-        seed: int,
         folder: Path,
+        about: Mapping[str, Any],
     ) -> None:
-        super().__init__(config, train, check, out, device, seed)
-        self.draw_map, self.folder = kind.draw_map, folder
+        super().__init__(config, train, check, out, device, seed=0)  # all trainings see the same views of references
+        self.draw_map, self.predicts_shape = kind.draw_map, kind.predicts_shape
+        self.folder, self.about = folder, about
         self.face_dim = self.pairs.features.f_id.shape[-1]
         self.factor = train.world.images.shape[1] // self.pairs.latents.shape[-1]
         self.rival = kind(Parts(self.unet, self.appearance, self.face_dim, config, self.factor))
@@ -71,8 +80,20 @@ class ContestantStage(PairStage):
         predicted = self.rival.predict(self.unet, noisy, timesteps, texts, tokens, batch["maps"])
         rows = identity_rows(timesteps, batch["drop"], len(self.schedule), self.config)
         losses = losses_of(predicted, noisy, self.frozen, self.schedule, self.config, batch, rows)
-        own = self.rival.own_losses(Training(self.frozen, self.schedule, batch, seen, texts, tokens))
+
+        def aligned(pictures: Tensor, places: Tensor) -> Tensor:
+            return self._aligned(pictures, batch["points"][places])
+
+        own = self.rival.own_losses(Training(self.frozen, self.schedule, batch, seen, texts, tokens, aligned))
         return {**losses, **own, "loss": losses["loss"] + sum(own.values(), torch.zeros(()).to(noisy.device))}
+
+    @torch.no_grad()
+    def _aligned(self, pictures: Tensor, points: Tensor) -> Tensor:
+        """Matrices (R, 2, 3) that cut out the faces of pictures (R, 3, H, W), as E_3d finds them near ``points``."""
+        seen = (pictures.float().permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+        faces = self.fitter.fit_all(seen, [landmark_box(each) for each in points.cpu().numpy()])
+        matrices = arcface_matrix(np.stack([five_points(face.landmarks2d) for face in faces]))
+        return torch.from_numpy(matrices.astype(np.float32)).to(pictures.device)
 
     def denoiser(self, batch: Batch) -> Denoise:
         """The base with the contestant."""
@@ -87,15 +108,8 @@ class ContestantStage(PairStage):
     @torch.no_grad()
     def export(self, about: Mapping[str, str]) -> dict[str, float]:
         """Write its weights with what they were trained against; losses and portraits of unseen people."""
-        config = {
-            "name": self.rival.name,
-            "face_dim": self.face_dim,
-            "factor": self.factor,
-            "settings": self.config.model_dump(mode="json"),
-            "base": f"unet@{sha256_12(self.out / 'base' / 'unet')}",
-            "encoders": {"face": self.face.identifier, "appearance": self.appearance.identifier},
-        }
-        save_module(self.folder, self.rival, config, about)
+        config = {"name": self.rival.name, "face_dim": self.face_dim, "factor": self.factor, **self.about}
+        save_module(self.folder, self.rival, {**config, "step": int(about["step"])}, about)
         count = sum(parameter.numel() for parameter in self.rival.parameters())
         return {"parameters": float(count), **self.figures()}
 
@@ -133,24 +147,53 @@ def train_contestant(
     minutes: float | None = None,
     folder: Path | None = None,
     say: Callable[[str], None] = print,
-) -> Report:
-    """Train a contestant by its name on a run of mini; resumes, and does nothing where it is finished.
+) -> Report | None:
+    """Train a contestant by its name on a run of mini; resumes. None where it was finished before.
 
     ``folder``: for its weights and state; None: the run's own, :func:`folder_of`.
 
     Raises:
-        UsageError: no contestant of that name, or a setting that there isn't.
+        UsageError: no contestant of that name, no such setting, or what lies there was trained otherwise.
     """
     if name not in CONTESTANTS:
         raise UsageError(f"unknown method {name!r}: use one of {', '.join(CONTESTANTS)}")
-    kind = CONTESTANTS[name]
-    changes = {"steps": steps, "batch_size": BATCH, **kind.settings, **(settings or {})}
-    config = AdapterConfig.model_validate({**run.config.adapter.model_dump(), **changes})
-    folder = folder or folder_of(run.folder, name, seed)
+    kind, folder = CONTESTANTS[name], folder or folder_of(run.folder, name, seed)
+    config = config_of(run, kind, steps, settings or {})
+    about = {"settings": config.model_dump(mode="json"), "seed": seed, "parts": parts_of(run.weights)}
+    if _finished(folder, about, steps):
+        return None
+    write_json(folder / STAMP_NAME, about)
     torch.manual_seed(seed)
-    stage = ContestantStage(kind, config, *run.world.learnt, run.weights, run.device, seed, folder)
+    stage = ContestantStage(kind, config, *run.world.learnt, run.weights, run.device, folder, about)
     state = folder / "state"
     return train("contestant", stage, config, state, seed=seed, minutes=minutes, device=run.device, say=say)
+
+
+def config_of(run: Run, kind: type[Rival], steps: int, settings: Mapping[str, object]) -> AdapterConfig:
+    """A contestant's settings: the run's own of the adapter, what is asked for, and what makes the contestant."""
+    changes = {"steps": steps, "batch_size": BATCH, **settings, **kind.settings}
+    try:
+        return AdapterConfig.model_validate({**run.config.adapter.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"setting {first['loc'][0]}: {first['msg'].lower()}") from None
+
+
+def parts_of(mini: Path) -> dict[str, str]:
+    """Whatever of a run's weights takes part in a contestant's training or portraits: name -> hash."""
+    return {part: sha256_12(mini / part) for part in CONDITIONING}
+
+
+def _finished(folder: Path, about: Mapping[str, Any], steps: int) -> bool:
+    """Whether all steps were done; UsageError where something was begun with other settings or parts."""
+    if not (folder / STAMP_NAME).is_file():
+        return False
+    before = read_json(folder / STAMP_NAME)
+    if before != about:
+        changed = [key for key in about if before.get(key) != about[key]]
+        raise UsageError(f"{folder} was trained with other {' and '.join(changed)}: remove it to begin anew")
+    there = read_config(folder)["step"] if (folder / CONFIG_NAME).is_file() else 0
+    return int(there) >= steps
 
 
 def folder_of(run: Path, name: str, seed: int) -> Path:

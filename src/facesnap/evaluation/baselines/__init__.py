@@ -13,6 +13,7 @@ from facesnap.evaluation.baselines.ours import (
     FivePoints,
     Ours,
     WithoutClip,
+    WithoutFam,
     WithoutId,
     WithoutIdLoss,
 )
@@ -21,7 +22,14 @@ from facesnap.evaluation.baselines.pulid import PuLID
 from facesnap.evaluation.baselines.rival import Rival
 
 RIVALS: Final[tuple[type[Rival], ...]] = (IPAdapter, FaceID, FaceIDPlus, InstantID, PhotoMaker, PuLID)
-ABLATIONS: Final[tuple[type[Rival], ...]] = (WithoutClip, WithoutId, WithoutIdLoss, DriversLandmarks, FivePoints)
+ABLATIONS: Final[tuple[type[Rival], ...]] = (
+    WithoutFam,
+    WithoutClip,
+    WithoutId,
+    WithoutIdLoss,
+    DriversLandmarks,
+    FivePoints,
+)
 ALL: Final[tuple[type[Rival], ...]] = (Ours, *RIVALS, *ABLATIONS)
 #: By name, in the order of the tables.
 CONTESTANTS: Final[Mapping[str, type[Rival]]] = {each.name: each for each in ALL}

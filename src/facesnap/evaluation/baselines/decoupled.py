@@ -11,13 +11,36 @@ alone, whose output starts at zero.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Final
 
 from diffusers.models.attention_processor import Attention, AttnProcessor, IPAdapterAttnProcessor
 from torch import Tensor, nn
 
-from facesnap.evaluation.baselines.rival import Texts
+from facesnap.evaluation.baselines.rival import Parts, Rival, Texts
 from facesnap.training.adapter.objective import Residuals
+
+#: What all that use it have in common.
+DEVIATIONS: Final = (
+    "trained on pairs of pictures, as all methods here; the paper's target is its own reference",
+    "decoupled attention at the base's finest level, too, where the base itself has none",
+)
+
+
+class DecoupledRival(Rival):
+    """A method whose tokens are read by decoupled attention alone; ``count`` of them per face."""
+
+    count: ClassVar[int] = 4
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.attention = DecoupledAttention(parts.unet, self.count)
+
+    def predict(
+        self, unet: Any, noisy: Tensor, timesteps: Tensor, texts: Texts, tokens: Tensor, maps: Tensor
+    ) -> Tensor:
+        """See :class:`Rival`."""
+        predicted: Tensor = self.attention(unet, noisy, timesteps, texts, tokens, self.strength)
+        return predicted
 
 
 class DecoupledAttention(nn.Module):

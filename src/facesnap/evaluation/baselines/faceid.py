@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.models.embeddings import IPAdapterFaceIDImageProjection, IPAdapterFaceIDPlusImageProjection
-from torch import Tensor
+from torch import Tensor, nn
 
-from facesnap.evaluation.baselines.decoupled import DecoupledAttention
-from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts
+from facesnap.evaluation.baselines.decoupled import DEVIATIONS, DecoupledRival
+from facesnap.evaluation.baselines.rival import Parts, References
 
 _SHARED: tuple[str, ...] = (
-    "no LoRA in the base: on pairs of one person the decoupled attention alone is what differs between methods",
-    "trained on pairs of pictures, as all methods here",
-    "decoupled attention at the base's finest level, too, where the base itself has none",
+    "no LoRA in the base: the decoupled attention alone tells of the face",
+    "the first layer that reads f_id starts without a bias, as FAM's does: its entries are small",
+    *DEVIATIONS,
 )
 
 
-class FaceID(Rival):
+class FaceID(DecoupledRival):
     """``tokens = LayerNorm(MLP(f_id))``; nobody is a vector of zeros."""
 
     name = "faceid"
     paper = "IP-Adapter-FaceID (github.com/tencent-ailab/IP-Adapter)"
     deviations = _SHARED
-    count = 4
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self.projection = self._projection(parts)
-        self.attention = DecoupledAttention(parts.unet, self.count)
+        first = next(layer for layer in self.projection.modules() if isinstance(layer, nn.Linear))
+        nn.init.zeros_(first.bias)
 
     def _projection(self, parts: Parts) -> Any:
         return IPAdapterFaceIDImageProjection(parts.face_dim, parts.width, mult=2, num_tokens=self.count)
@@ -39,13 +39,6 @@ class FaceID(Rival):
         made: Tensor = self.projection(seen.vectors())
         return made
 
-    def predict(
-        self, unet: Any, noisy: Tensor, timesteps: Tensor, texts: Texts, tokens: Tensor, maps: Tensor
-    ) -> Tensor:
-        """See :class:`Rival`."""
-        predicted: Tensor = self.attention(unet, noisy, timesteps, texts, tokens, self.strength)
-        return predicted
-
 
 class FaceIDPlus(FaceID):
     """``x = LayerNorm(MLP(f_id))``, ``tokens = x + P(x, f_clip)``, P a perceiver whose queries are x (PlusV2)."""
@@ -53,6 +46,8 @@ class FaceIDPlus(FaceID):
     name = "faceid-plus"
     paper = "IP-Adapter-FaceID-PlusV2 (github.com/tencent-ailab/IP-Adapter)"
     deviations = (*_SHARED, "E_c's last hidden states, not the last but one; two perceiver blocks, not four")
+    #: Whether x itself is a part of the tokens.
+    shortcut: ClassVar[bool] = True
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
@@ -70,7 +65,7 @@ class FaceIDPlus(FaceID):
             heads=4,
             num_tokens=self.count,
         )
-        network.shortcut = True
+        network.shortcut = self.shortcut
         return network
 
     def tokens(self, seen: References) -> Tensor:

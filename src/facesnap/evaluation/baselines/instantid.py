@@ -6,21 +6,19 @@ the same network as FFRNet, so both have the same size, start and levels here.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import numpy as np
 from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from torch import Tensor
 
-from facesnap.evaluation.baselines.decoupled import DecoupledAttention
-from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts
-from facesnap.landmarks.keypoints import draw_keypoints
-from facesnap.landmarks.layout import five_points
+from facesnap.evaluation.baselines.decoupled import DEVIATIONS, DecoupledRival
+from facesnap.evaluation.baselines.rival import Parts, References, Texts, five_point_map
 from facesnap.training.adapter.objective import residuals
 from facesnap.training.mini.adapter import new_ffrnet
 
 
-class InstantID(Rival):
+class InstantID(DecoupledRival):
     """``tokens = Resampler(f_id)``; nobody is a vector of zeros."""
 
     name = "instantid"
@@ -28,10 +26,11 @@ class InstantID(Rival):
     deviations = (
         "two resampler blocks as wide as the text states, not four of 1280",
         "IdentityNet attends and starts as FFRNet does, not from zero convolutions",
-        "trained on pairs of pictures, as all methods here",
-        "decoupled attention at the base's finest level, too, where the base itself has none",
+        *DEVIATIONS,
     )
+    settings: ClassVar[Mapping[str, Any]] = {"lambda_id": 0.0, "read_shapes": 0.0}
     wants_map = True
+    draw_map = staticmethod(five_point_map)
     count = 16
 
     def __init__(self, parts: Parts) -> None:
@@ -42,12 +41,6 @@ class InstantID(Rival):
         self.length = parts.face_dim**0.5
         self.resampler = IPAdapterPlusImageProjection(**size, **heads, num_queries=self.count)
         self.identity_net = new_ffrnet(parts.unet, parts.config, parts.factor)
-        self.attention = DecoupledAttention(parts.unet, self.count)
-
-    @staticmethod
-    def draw_map(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Five keypoints with their limbs."""
-        return draw_keypoints(five_points(landmarks), size)
 
     def tokens(self, seen: References) -> Tensor:
         """See :class:`Rival`."""

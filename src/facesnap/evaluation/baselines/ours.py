@@ -1,6 +1,6 @@
 """FaceSnap, trained like everybody else here, and FaceSnap without one of its parts (the paper's ablations).
 
-Without FAM, what the mixer would read goes to FFRNet by a linear map: E_f's vector alone, or E_c's tokens alone.
+Without FAM, what the mixer would read goes to FFRNet by linear maps: both streams, or one of them alone.
 """
 
 from __future__ import annotations
@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts
-from facesnap.landmarks.keypoints import draw_keypoints
-from facesnap.landmarks.layout import five_points
+from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts, five_point_map
 from facesnap.training.adapter.objective import residuals
 from facesnap.training.mini.adapter import new_ffrnet, new_mixer
 
@@ -55,40 +52,53 @@ class Ours(Rival):
         return predicted
 
 
-class OneStream(nn.Module):
-    """Linear map of f_id to ``tokens`` tokens, or of each of E_c's tokens to one, in the mixer's place."""
+class Unmixed(nn.Module):
+    """What FAM would mix, without mixing: a linear map of f_id to ``tokens`` tokens, one of each of E_c's tokens, or
+    both side by side; it stands in the mixer's place.
+    """
 
-    def __init__(self, parts: Parts, of_clip: bool) -> None:
+    def __init__(self, parts: Parts, *, of_id: bool, of_clip: bool) -> None:
         super().__init__()
-        self.of_clip, width, count = of_clip, parts.width, parts.config.tokens
-        self.before = nn.LayerNorm(parts.appearance_dim) if of_clip else nn.Identity()
-        self.linear = nn.Linear(parts.appearance_dim, width) if of_clip else nn.Linear(parts.face_dim, count * width)
+        width, count, (places, channels) = parts.width, parts.config.tokens, parts.appearance.shape
+        self.of_id = nn.Linear(parts.face_dim, count * width) if of_id else None
+        self.of_clip = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width)) if of_clip else None
         self.norm = nn.LayerNorm(width)
-        self.null = nn.Parameter(0.02 * torch.randn(parts.appearance.shape[0] if of_clip else count, width))
+        self.null = nn.Parameter(0.02 * torch.randn(count * of_id + places * of_clip, width))
+        if self.of_id is not None:
+            nn.init.zeros_(self.of_id.bias)  # as in FAM: f_id's entries are small
 
     def forward(self, f_id: Tensor, f_clip: Tensor, drop: Tensor) -> Tensor:
         """(B, N, W)."""
-        made = self.linear(self.before(f_clip if self.of_clip else f_id))
-        made = self.norm(made if self.of_clip else made.unflatten(1, self.null.shape))
-        return torch.where(drop[:, None, None], self.null, made)
+        made = [] if self.of_id is None else [self.of_id(f_id).unflatten(1, (-1, self.null.shape[1]))]
+        made += [] if self.of_clip is None else [self.of_clip(f_clip)]
+        return torch.where(drop[:, None, None], self.null, self.norm(torch.cat(made, dim=1)))
+
+
+class WithoutFam(Ours):
+    """No FAM: both streams side by side."""
+
+    name = "facesnap, no FAM"
+
+    def _mixer(self, parts: Parts) -> nn.Module:
+        return Unmixed(parts, of_id=True, of_clip=True)
 
 
 class WithoutClip(Ours):
-    """No FAM: f_id alone."""
+    """No FAM, and f_id alone."""
 
     name = "facesnap, f_id only"
 
     def _mixer(self, parts: Parts) -> nn.Module:
-        return OneStream(parts, of_clip=False)
+        return Unmixed(parts, of_id=True, of_clip=False)
 
 
 class WithoutId(Ours):
-    """No FAM: f_clip alone."""
+    """No FAM, and f_clip alone."""
 
     name = "facesnap, f_clip only"
 
     def _mixer(self, parts: Parts) -> nn.Module:
-        return OneStream(parts, of_clip=True)
+        return Unmixed(parts, of_id=False, of_clip=True)
 
 
 class WithoutIdLoss(Ours):
@@ -111,7 +121,4 @@ class FivePoints(Ours):
 
     name = "facesnap, 5 points"
 
-    @staticmethod
-    def draw_map(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Five keypoints with their limbs."""
-        return draw_keypoints(five_points(landmarks), size)
+    draw_map = staticmethod(five_point_map)

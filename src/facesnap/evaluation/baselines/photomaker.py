@@ -39,20 +39,20 @@ class PhotoMaker(Rival):
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
-        self.__dict__["appearance"] = parts.appearance
+        self.appearance = parts.appearance
         width, size = parts.width, int(parts.appearance.model.config.projection_dim)
         self.projection = nn.Linear(size, width)
         self.fuse = _mlp(2 * width, width)
         self.refine = _mlp(width, width)
         self.norm = nn.LayerNorm(width)
         parts.unet.add_adapter(LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=list(TRAINED)))
-        layers: list[Any] = [layer for layer in parts.unet.modules() if isinstance(layer, BaseTunerLayer)]
-        self.lora = nn.ModuleList(part["default"] for layer in layers for part in (layer.lora_A, layer.lora_B))
+        self._layers: list[Any] = [layer for layer in parts.unet.modules() if isinstance(layer, BaseTunerLayer)]
+        self.lora = nn.ModuleList(part["default"] for layer in self._layers for part in (layer.lora_A, layer.lora_B))
         self.lora.requires_grad_(True)
 
     def tokens(self, seen: References) -> Tensor:
         """CLIP's embedding as one token (B, 1, W); NaN for nobody, whose prompt keeps its word."""
-        made: Tensor = self.projection(pooled(self.__dict__["appearance"], seen.f_clip))
+        made: Tensor = self.projection(pooled(self.appearance, seen.f_clip))
         return torch.where(seen.nobody[:, None], torch.full_like(made, torch.nan), made)[:, None]
 
     def fused(self, texts: Texts, tokens: Tensor) -> Tensor:
@@ -72,6 +72,8 @@ class PhotoMaker(Rival):
         self, unet: Any, noisy: Tensor, timesteps: Tensor, texts: Texts, tokens: Tensor, maps: Tensor
     ) -> Tensor:
         """See :class:`Rival`."""
+        for layer in self._layers:
+            layer.scaling["default"] = self.strength  # rank and lora_alpha are equal
         predicted: Tensor = unet(noisy, timesteps, self.fused(texts, tokens)).sample
         return predicted
 

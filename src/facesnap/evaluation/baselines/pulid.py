@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import torch
-from diffusers.models.embeddings import IPAdapterFaceIDPlusImageProjection
 from torch import Tensor
 
-from facesnap.evaluation.baselines.decoupled import DecoupledAttention, crossing_layers, queries_of
-from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts, Training
+from facesnap.evaluation.baselines.decoupled import DEVIATIONS, crossing_layers, queries_of
+from facesnap.evaluation.baselines.faceid import FaceIDPlus
+from facesnap.evaluation.baselines.rival import Parts, Texts, Training
 from facesnap.training.losses import NoiseSchedule, identity_loss
 
 #: Steps of the short branch, as in the paper; gradients flow through all of them.
@@ -27,8 +27,8 @@ STEPS: Final = 4
 ROWS: Final = 4
 
 
-class PuLID(Rival):
-    """Tokens of f_id and f_clip by a perceiver, as its encoder has it."""
+class PuLID(FaceIDPlus):
+    """Tokens of f_id and f_clip by a perceiver whose queries come of f_id; see this module for its losses."""
 
     name = "pulid"
     paper = "PuLID (arXiv 2404.16022)"
@@ -36,42 +36,16 @@ class PuLID(Rival):
         "the short branch runs the base itself in 4 steps: there is no distilled one, so its pictures are rough",
         "with and without the face the base sees the same latents at a step, those of the path with the face",
         "one of E_c's layers, not five; eight tokens, two perceiver blocks",
-        "all losses from the start, not in three phases; their weights were searched here",
-        "trained on pairs of pictures, as all methods here",
-        "decoupled attention at the base's finest level, too, where the base itself has none",
+        "all losses from the start, not in phases; L_id weighs as FaceSnap's",
+        *DEVIATIONS,
     )
     count = 8
+    shortcut = False
     weights: ClassVar[Mapping[str, float]] = {"semantic": 0.6, "layout": 0.1, "id": 0.3}
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
-        self.projection = IPAdapterFaceIDPlusImageProjection(
-            embed_dims=parts.width,
-            output_dims=parts.width,
-            hidden_dims=parts.appearance_dim,
-            id_embeddings_dim=parts.face_dim,
-            depth=2,
-            dim_head=parts.width // 4,
-            heads=4,
-            num_tokens=self.count,
-        )
-        self.nothing: Tensor
-        self.register_buffer("nothing", torch.from_numpy(parts.appearance.empty()), persistent=False)
-        self.attention = DecoupledAttention(parts.unet, self.count)
-        self.__dict__["unet"] = parts.unet
-
-    def tokens(self, seen: References) -> Tensor:
-        """See :class:`Rival`; nobody is a vector of zeros and E_c's view of nothing."""
-        self.projection.clip_embeds = torch.where(seen.nobody[:, None, None], self.nothing, seen.f_clip)[:, None]
-        made: Tensor = self.projection(seen.vectors())
-        return made
-
-    def predict(
-        self, unet: Any, noisy: Tensor, timesteps: Tensor, texts: Texts, tokens: Tensor, maps: Tensor
-    ) -> Tensor:
-        """See :class:`Rival`."""
-        predicted: Tensor = self.attention(unet, noisy, timesteps, texts, tokens, self.strength)
-        return predicted
+        self.__dict__["unet"] = parts.unet  # beside this module, not in it: its weights aren't ours
 
     def own_losses(self, training: Training) -> dict[str, Tensor]:
         """Alignment and identity of the short branch."""
@@ -81,7 +55,8 @@ class PuLID(Rival):
         texts = Texts(training.texts.states[rows], training.texts.words[rows])
         tokens, noise = training.tokens[rows], training.batch["noise"][rows]
         clean, aligned = self.branch(training.schedule, noise, texts, tokens)
-        found = training.frozen.embed(training.frozen.decoded(clean), training.batch["matrices"][rows])
+        pictures = training.frozen.decoded(clean)
+        found = training.frozen.embed(pictures, training.aligned(pictures, rows))
         likeness = identity_loss(found, training.batch["truth"][rows])
         losses = {**aligned, "id": likeness}
         return {name: self.weights[name] * loss for name, loss in losses.items()}

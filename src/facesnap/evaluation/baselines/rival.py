@@ -7,7 +7,7 @@ they want one), the same pairs, steps and noise. A method differs in what it mak
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.landmarks.draw import draw_landmarks
+from facesnap.landmarks.keypoints import draw_keypoints
+from facesnap.landmarks.layout import five_points
 from facesnap.training.adapter.objective import Frozen
 from facesnap.training.config import AdapterConfig
 from facesnap.training.losses import NoiseSchedule
@@ -85,9 +87,15 @@ class Parts:
         return self.appearance.shape[1]
 
 
+Align = Callable[[Tensor, Tensor], Tensor]
+
+
 @dataclass(frozen=True)
 class Training:
-    """What a loss of a method's own may use, for a batch that was drawn; ``noisy`` are its latents at ``timesteps``."""
+    """What a loss of a method's own may use, for a batch that was drawn.
+
+    ``aligned``: pictures (R, 3, H, W) of rows (R,) of the batch -> matrices (R, 2, 3) that cut out the faces in them.
+    """
 
     frozen: Frozen
     schedule: NoiseSchedule
@@ -95,6 +103,7 @@ class Training:
     seen: References
     texts: Texts
     tokens: Tensor
+    aligned: Align
 
 
 class Rival(nn.Module, ABC):
@@ -152,6 +161,11 @@ class Rival(nn.Module, ABC):
         """Further losses by name, each with its weight applied; they are added to the others."""
         del training
         return {}
+
+
+def five_point_map(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """InstantID's control image (H, W, 3) uint8 of landmarks (72, 2): five keypoints with their limbs."""
+    return draw_keypoints(five_points(landmarks), size)
 
 
 def pooled(appearance: AppearanceEncoder, f_clip: Tensor) -> Tensor:

@@ -48,12 +48,14 @@ class PairStage(Stage):
 
     #: How landmarks become a control image; subclasses may have another one.
     draw_map: DrawMap = staticmethod(draw_landmarks)
+    #: Whether its maps, in use, have the reference's shape as E_3d reads it.
+    predicts_shape = True
 
     def __init__(
         self, config: AdapterConfig, train: Split, check: Split, out: Path, device: torch.device, seed: int
     ) -> None:
         self.config, self.out, self.device = config, out, device
-        self.vae = load_vae(out, device)
+        self.vae = load_vae(out, device).to(memory_format=torch.channels_last)
         self.face = FaceEncoder.from_pretrained(out / "face_encoder", device=device)
         self.appearance = AppearanceEncoder.from_pretrained(out / "image_encoder", device=device)
         self.fitter = FaceFitter.from_pretrained(out / "landmarks")
@@ -105,7 +107,7 @@ class PairStage(Stage):
         people, rng = self.check.split.rows_of, np.random.default_rng(0)
         batch = self._drawn(self.check, whole, draw_rows(len(self.check.split), CHECKED, rng), rng)
         losses = self.loss({name: value.to(self.device) for name, value in batch.items()})
-        product = whole.model_copy(update={"read_shapes": 1.0, "landmark_jitter": 0.0})
+        product = whole.model_copy(update={"read_shapes": float(self.predicts_shape), "landmark_jitter": 0.0})
         each = self._drawn(self.check, product, np.array([rows[0] for rows in people[:CHECKED]]), rng)
         losses |= portrait_figures(self, {name: value.to(self.device) for name, value in each.items()})
         return {f"val_{name}": round(float(value), 5) for name, value in losses.items()}
