@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from facesnap.evaluation.baselines import CONTESTANTS, FaceID, FaceIDPlus, InstantID, IPAdapter, PhotoMaker, PuLID
-from facesnap.evaluation.baselines.decoupled import crossing_layers, fine_blocks
+from facesnap.evaluation.baselines.decoupled import crossing_layers, fine_blocks, queries_of
 from facesnap.evaluation.baselines.ours import Ours, WithoutClip, WithoutFam, WithoutId
 from facesnap.evaluation.baselines.pulid import alignment
 from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts, pooled
@@ -31,8 +31,9 @@ WIDTH, FACE, SIDE = 16, 12, 8
 def parts_of(seed: int = 0) -> Parts:
     torch.manual_seed(seed)
     unet = UNet2DConditionModel(
-        sample_size=SIDE, in_channels=4, out_channels=4, block_out_channels=(32, 32), layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        sample_size=SIDE, in_channels=4, out_channels=4, block_out_channels=(32, 48, 64), layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=WIDTH, attention_head_dim=4, norm_num_groups=16,
     ).eval().requires_grad_(False)  # fmt: skip
     vision = CLIPVisionConfig(
@@ -40,7 +41,7 @@ def parts_of(seed: int = 0) -> Parts:
         projection_dim=10,
     )  # fmt: skip
     appearance = AppearanceEncoder(CLIPVisionModelWithProjection(vision), "tiny@0")
-    config = AdapterConfig(attention=(True, True), map_channels=(4, 8, 8, 8), tokens=3, id_tokens=2)
+    config = AdapterConfig(attention=(True, True, False), map_channels=(4, 8, 8, 8), tokens=3, id_tokens=2)
     return Parts(unet, appearance, FACE, config, factor=8)
 
 
@@ -233,10 +234,27 @@ def test_photomakers_loras_act_on_attention_and_are_all_that_moves_in_the_base()
     assert not torch.equal(predicted(rival, parts, tokens), before)
 
 
+def test_queries_are_kept_by_their_layers_not_in_the_order_of_running() -> None:
+    rival, parts = built(PuLID)
+    layers = crossing_layers(parts.unet)
+    seen: dict[int, Tensor] = {}
+    for place, layer in enumerate(layers):
+        layer.register_forward_hook(lambda m, given, _, p=place: seen.update({p: m.to_q.weight @ given[0].mT}))
+    tokens = rival.tokens(people(parts)).detach()
+    _, queries = queries_of(layers, lambda: predicted(rival, parts, tokens))
+    assert list(seen) != sorted(seen)  # the middle runs before what goes up, but is held after it
+    for place, found in enumerate(queries):
+        torch.testing.assert_close(found.mT, seen[place])
+    with torch.no_grad():
+        _, alone = queries_of(layers, lambda: rival.attention(parts.unet, *latents()[:2], prompts(), tokens, 0.0))
+        aligned = alignment(layers, queries, alone, prompts().states)
+    assert min(float(each) for each in aligned.values()) > 0
+
+
 def test_pulids_alignment_is_written_out_and_zero_for_equal_queries() -> None:
     _, parts = built(PuLID)
     layers = crossing_layers(parts.unet)[:1]
-    after, before, states = torch.randn(2, 9, 32), torch.randn(2, 9, 32), torch.randn(2, 7, WIDTH)
+    after, before, states = torch.randn(2, 9, 48), torch.randn(2, 9, 48), torch.randn(2, 7, WIDTH)
     found = alignment(layers, [after], [before], states)
     torch.testing.assert_close(found["layout"], (after - before).square().mean())
     keys = layers[0].to_k(states)
@@ -254,7 +272,7 @@ def test_pulids_branch_finds_the_picture_that_an_exact_base_knows(monkeypatch: p
     def exact(unet: Any, noisy: Tensor, timesteps: Tensor, *_: Any, strength: float = 1.0) -> Tensor:
         asked.append(strength)
         for layer in crossing_layers(unet):
-            layer.to_q(torch.ones(2, 4, 32))
+            layer.to_q(torch.ones(2, 4, layer.inner_dim))
         alpha, sigma = noises.at(timesteps, 4)
         return noises.velocity(truth, (noisy - alpha * truth) / sigma, timesteps)
 

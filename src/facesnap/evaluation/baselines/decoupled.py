@@ -11,6 +11,7 @@ alone, whose output starts at zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from diffusers.models.attention_processor import Attention, AttnProcessor, IPAdapterAttnProcessor
@@ -129,17 +130,22 @@ def fine_blocks(unet: Any) -> list[Any]:
     return [block for level in (down, up) if not hasattr(level, "attentions") for block in level.resnets]
 
 
-def queries_of(layers: list[Any], call: Any) -> tuple[Any, list[Tensor]]:
-    """Run ``call()`` and keep the queries (B, rows, channels) that attention layers make meanwhile."""
-    kept: list[Tensor] = []
-    hooks = [layer.to_q.register_forward_hook(lambda _m, _i, made: kept.append(made)) for layer in layers]
+def queries_of(layers: Sequence[Any], call: Callable[[], Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Run ``call()`` and keep each layer's queries (B, rows, channels), in the order of ``layers``."""
+    kept: dict[int, Tensor] = {}
+
+    def keeping(place: int) -> Callable[..., None]:
+        return lambda _module, _given, made: kept.update({place: made})
+
+    hooks = [layer.to_q.register_forward_hook(keeping(place)) for place, layer in enumerate(layers)]
     try:
-        return call(), kept
+        made = call()
     finally:
         for hook in hooks:
             hook.remove()
+    return made, [kept[place] for place in range(len(layers))]
 
 
 def crossing_layers(unet: Any) -> list[Any]:
-    """Its cross-attentions, in their order."""
+    """Its cross-attentions, in the order in which it holds them (not that in which it runs them)."""
     return [module for module in unet.modules() if isinstance(module, Attention) and module.is_cross_attention]

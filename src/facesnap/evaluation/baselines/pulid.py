@@ -10,7 +10,8 @@ the finished picture is to show the person::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import torch
@@ -74,9 +75,9 @@ class PuLID(FaceIDPlus):
         for time, following in zip(times, [*times[1:], None], strict=True):
             timesteps = torch.full((len(noise),), time, device=noise.device)
             ask = (self.unet, noisy, timesteps, texts, tokens)
-            velocity, queries = queries_of(layers, lambda ask=ask: self.attention(*ask))
+            velocity, queries = queries_of(layers, partial(self.attention, *ask))
             with torch.no_grad():
-                _, before = queries_of(layers, lambda ask=ask: self.attention(*ask, strength=0.0))
+                _, before = queries_of(layers, partial(self.attention, *ask, strength=0.0))
             aligned.append(alignment(layers, queries, before, texts.states))
             clean = schedule.clean_from(noisy, velocity.float(), timesteps)
             if following is not None:
@@ -84,7 +85,9 @@ class PuLID(FaceIDPlus):
         return clean, {name: torch.stack([each[name] for each in aligned]).mean() for name in aligned[0]}
 
 
-def alignment(layers: list[Any], after: list[Tensor], before: list[Tensor], states: Tensor) -> dict[str, Tensor]:
+def alignment(
+    layers: Sequence[Any], after: Sequence[Tensor], before: Sequence[Tensor], states: Tensor
+) -> dict[str, Tensor]:
     """``semantic`` and ``layout``: means over layers; queries (B, rows, channels) with and without the face."""
     semantic, layout = [], []
     for layer, with_face, without in zip(layers, after, before, strict=True):
