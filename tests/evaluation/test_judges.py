@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import save_file
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from tests.evaluation.conftest import MEAN, STD
+from transformers import CLIPImageProcessor
 
 from facesnap.core.errors import AdapterError, UsageError
 from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent, tensor_fingerprints
 from facesnap.faces.align import ARCFACE_TEMPLATE
-
-MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
-
-
-@pytest.fixture(scope="module")
-def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("judge_clip")
-    torch.manual_seed(0)
-    words = [f"{letter}</w>" for letter in "abcde"] + list("abcde") + ["<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: i for i, word in enumerate(words)}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
-    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {**small, "vocab_size": len(words), "max_position_embeddings": 8, "eos_token_id": 11, "bos_token_id": 10}
-    vision = {**small, "image_size": 16, "patch_size": 8}
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=6)
-    CLIPModel(config).half().save_pretrained(folder)
-    constants = {"image_mean": MEAN, "image_std": STD, "size": {"shortest_edge": 16}, "crop_size": 16}
-    (folder / "preprocessor_config.json").write_text(json.dumps(constants))
-    return folder
 
 
 def test_images_are_prepared_as_clips_own_processor_does(clip_folder: Path) -> None:

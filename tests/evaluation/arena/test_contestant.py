@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from tests.training.conftest import tiny_run as tiny_run
 from facesnap.core.errors import AdapterError, EncoderMismatchError, NoFaceError, UsageError
 from facesnap.core.identity import Identity
 from facesnap.core.pose import Pose
-from facesnap.evaluation.arena.bench import trainings
+from facesnap.core.weights import save_module
+from facesnap.evaluation.arena.bench import assemble, trainings
 from facesnap.evaluation.arena.contestant import Contestant
 from facesnap.evaluation.arena.training import CONDITIONING, config_of, folder_of, train_contestant
 from facesnap.evaluation.baselines import CONTESTANTS
@@ -24,6 +26,7 @@ from facesnap.evaluation.bench import stock_pipeline
 from facesnap.evaluation.methods import BaseMethod, Task
 from facesnap.evaluation.protocol import Trial
 from facesnap.faces.appearance import AppearanceEncoder
+from facesnap.faces.encode import PatchFaceNet
 
 CHANGES = {"batch_size": 4, "bf16": False, "views": 1}
 NAMES = ("facesnap", "instantid", "photomaker", "facesnap, driver's landmarks")
@@ -163,3 +166,35 @@ def test_trainings_are_found_by_their_seeds(tmp_path: Path) -> None:
     assert list(trainings(tmp_path, "facesnap, no L_id")) == ["facesnap, no L_id"]
     assert trainings(tmp_path, "faceid") == {}
     assert len({folder_of(tmp_path, name, 0) for name in CONTESTANTS}) == len(CONTESTANTS)
+
+
+def test_all_of_a_run_is_loaded_and_a_judge_that_conditions_is_refused(
+    trained: Any, clip_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.weights, run / "mini")
+    with pytest.raises(AdapterError, match="no contestant is trained in"):
+        assemble(run, [], "cpu")
+    shutil.copytree(trained.folder / "arena", run / "arena")
+    shutil.copytree(clip_folder, run / "mini" / "judge_clip")
+    torch.manual_seed(9)
+    judge = PatchFaceNet({"dim": 128, "width": 64, "depth": 1, "heads": 2})
+    save_module(run / "mini" / "judge_face", judge, judge.config, {})
+    arena = assemble(run, ["instantid", "facesnap"], "cpu")
+    assert [each.name for each in arena.contestants] == ["instantid", "facesnap"]
+    assert arena.size == SIZE
+    assert {name.split("@")[0] for name in arena.weights.values()} == {"instantid-0", "facesnap-0"}
+    assert len(assemble(run, [], "cpu").contestants) == len(NAMES)
+    state = sorted((run / "arena").glob("*/state"))
+    assert state
+    for folder in state:
+        shutil.rmtree(folder)
+    assert assemble(run, ["instantid", "facesnap"], "cpu").weights == arena.weights  # states are no weights
+    with pytest.raises(UsageError, match="unknown method 'nobody'"):
+        assemble(run, ["nobody"], "cpu")
+    with pytest.raises(AdapterError, match="pulid isn't trained in"):
+        assemble(run, ["pulid"], "cpu")
+    shutil.rmtree(run / "mini" / "judge_face")
+    shutil.copytree(run / "mini" / "face_encoder", run / "mini" / "judge_face")
+    with pytest.raises(UsageError, match="can't judge"):
+        assemble(run, ["facesnap"], "cpu")
