@@ -91,6 +91,19 @@ def test_pairs_are_other_pictures_of_the_same_person(stage: AdapterStage) -> Non
     assert (stage.pairs.split.person_index[others] == stage.pairs.split.person_index[rows]).all()
 
 
+def test_a_share_of_references_may_be_the_targets_themselves(stage: AdapterStage) -> None:
+    rows = np.arange(len(stage.pairs.split))
+    drawn = {}
+    for share in (0.0, 0.5, 1.0):
+        config = stage.config.model_copy(update={"pair_share": share})
+        drawn[share] = stage._drawn(stage.pairs, config, rows, np.random.default_rng(0))
+    own = stage.pairs.features.truth[rows]
+    same = {share: (batch["truth"] == own).all(dim=1).float().mean() for share, batch in drawn.items()}
+    assert same[0.0] == 1
+    assert same[1.0] == 0
+    assert 0 < same[0.5] < 1
+
+
 def test_maps_may_have_the_references_shape_in_the_targets_pose(stage: AdapterStage) -> None:
     pairs, targets, references = stage.check, np.array([0, 5]), np.array([1, 6])
     assert len(stage.pairs.features.shape) == len(stage.pairs.split)

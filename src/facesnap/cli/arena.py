@@ -33,6 +33,9 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the training.")] = 0,
+    label: Annotated[
+        str, typer.Option("--label", help="Tells a training with other settings from the plain one, in tables, too.")
+    ] = "",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of them all, e.g. learning_rate=1e-3."),
@@ -51,7 +54,7 @@ def train(
     changes = dict(setting(word) for word in settings or [])
     for name in methods or CONTESTANTS:
         report = train_contestant(
-            whole, name, steps=steps, seed=seed, settings=changes, minutes=minutes, say=console.say
+            *(whole, name), steps=steps, seed=seed, settings=changes, label=label, minutes=minutes, say=console.say
         )
         if report is None:
             console.say(f"{name}: all {steps} steps were done before")

@@ -129,6 +129,7 @@ class AdapterConfig(StageConfig):
 
     ``read_shapes``: share of the landmark maps with the reference's shape as E_3d reads it, as the product's maps have;
     the others are the target's own.
+    ``pair_share``: how often the reference is another picture of the person; otherwise it is the target itself.
     ``timestep_power``: timesteps are drawn with a density of ``t ** power``; 0: evenly.
     FFRNet attends at 16x16, too, where the base doesn't: text can do without, a face's detail can't.
     ``decoder_layers``: of the mixer.
@@ -151,6 +152,7 @@ class AdapterConfig(StageConfig):
     landmark_dropout: float = 0.05
     landmark_jitter: float = 0.004
     read_shapes: float = 0.0
+    pair_share: float = 1.0
     views: int = 2
 
 

@@ -20,7 +20,7 @@ from facesnap.core.pose import Pose
 from facesnap.core.weights import save_module
 from facesnap.evaluation.arena.bench import assemble, trainings
 from facesnap.evaluation.arena.contestant import Contestant
-from facesnap.evaluation.arena.training import CONDITIONING, config_of, folder_of, train_contestant
+from facesnap.evaluation.arena.training import CONDITIONING, column_of, config_of, folder_of, train_contestant
 from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.bench import stock_pipeline
 from facesnap.evaluation.methods import BaseMethod, Task
@@ -156,16 +156,26 @@ def test_what_makes_a_contestant_stays_whatever_is_asked_for(trained: Any) -> No
     assert (config.lambda_id, config.learning_rate, config.steps) == (0.0, 0.5, 7)
 
 
-def test_trainings_are_found_by_their_seeds(tmp_path: Path) -> None:
-    for name, seed in (("facesnap", 0), ("facesnap", 2), ("facesnap", 10), ("facesnap, no L_id", 1)):
-        folder = folder_of(tmp_path, name, seed)
+def test_trainings_are_found_by_their_names_labels_and_seeds(tmp_path: Path) -> None:
+    begun = (("facesnap", "", 0), ("facesnap", "", 2), ("facesnap", "", 10), ("facesnap, no L_id", "", 1))
+    for name, label, seed in (*begun, ("facesnap", "lambda_id=0.1", 0), ("faceid", "", 5)):
+        folder = folder_of(tmp_path, column_of(name, label), seed)
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
-    assert list(trainings(tmp_path, "facesnap")) == ["facesnap", "facesnap~1", "facesnap~2"]
-    assert trainings(tmp_path, "facesnap")["facesnap~2"].name == "facesnap-10"
-    assert list(trainings(tmp_path, "facesnap, no L_id")) == ["facesnap, no L_id"]
-    assert trainings(tmp_path, "faceid") == {}
+        (folder / "config.json").write_text(json.dumps({"name": name, "label": label, "seed": seed}))
+    (tmp_path / "arena" / "search" / "faceid-0").mkdir(parents=True)
+    found = trainings(tmp_path)
+    plain = ["facesnap", "facesnap~1", "facesnap~2", "faceid", "facesnap, no L_id", "facesnap, lambda_id=0.1"]
+    assert list(found) == plain
+    assert found["facesnap~2"].name == "facesnap-10"
     assert len({folder_of(tmp_path, name, 0) for name in CONTESTANTS}) == len(CONTESTANTS)
+
+
+def test_a_label_keeps_other_settings_apart(trained: Any, tmp_path: Path) -> None:
+    changed = {**CHANGES, "pair_share": 0.0}
+    train_contestant(trained, "facesnap", steps=1, settings=changed, label="single image", say=lambda _: None)
+    column = column_of("facesnap", "single image")
+    assert trainings(trained.folder)[column] == folder_of(trained.folder, column, 0)
+    shutil.rmtree(folder_of(trained.folder, column, 0))
 
 
 def test_all_of_a_run_is_loaded_and_a_judge_that_conditions_is_refused(
@@ -181,7 +191,7 @@ def test_all_of_a_run_is_loaded_and_a_judge_that_conditions_is_refused(
     judge = PatchFaceNet({"dim": 128, "width": 64, "depth": 1, "heads": 2})
     save_module(run / "mini" / "judge_face", judge, judge.config, {})
     arena = assemble(run, ["instantid", "facesnap"], "cpu")
-    assert [each.name for each in arena.contestants] == ["instantid", "facesnap"]
+    assert [each.name for each in arena.contestants] == ["facesnap", "instantid"]
     assert arena.size == SIZE
     assert {name.split("@")[0] for name in arena.weights.values()} == {"instantid-0", "facesnap-0"}
     assert len(assemble(run, [], "cpu").contestants) == len(NAMES)
@@ -190,9 +200,7 @@ def test_all_of_a_run_is_loaded_and_a_judge_that_conditions_is_refused(
     for folder in state:
         shutil.rmtree(folder)
     assert assemble(run, ["instantid", "facesnap"], "cpu").weights == arena.weights  # states are no weights
-    with pytest.raises(UsageError, match="unknown method 'nobody'"):
-        assemble(run, ["nobody"], "cpu")
-    with pytest.raises(AdapterError, match="pulid isn't trained in"):
+    with pytest.raises(UsageError, match=r"'pulid' isn't trained in .*: use one of facesnap; "):
         assemble(run, ["pulid"], "cpu")
     shutil.rmtree(run / "mini" / "judge_face")
     shutil.copytree(run / "mini" / "face_encoder", run / "mini" / "judge_face")

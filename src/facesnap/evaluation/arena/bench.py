@@ -9,10 +9,10 @@ from typing import Any
 
 from facesnap.core.errors import AdapterError, UsageError
 from facesnap.core.machine import choose_device
-from facesnap.core.weights import MODEL_NAME, sha256_12
+from facesnap.core.weights import CONFIG_NAME, MODEL_NAME, read_config, sha256_12
 from facesnap.evaluation.arena.contestant import Contestant
 from facesnap.evaluation.arena.summary import TRAINED
-from facesnap.evaluation.arena.training import CONDITIONING, folder_of, parts_of
+from facesnap.evaluation.arena.training import CONDITIONING, column_of, parts_of
 from facesnap.evaluation.baselines import CONTESTANTS
 from facesnap.evaluation.bench import JUDGES, stock_pipeline
 from facesnap.evaluation.judges import ClipJudge, FaceJudge, check_independent
@@ -49,23 +49,22 @@ class Arena:
 
 
 def assemble(run: Path, names: Sequence[str], device: str = "auto") -> Arena:
-    """Load what ``run`` holds, and the contestants of these names (all that were trained, if there are none), each of
-    all its training seeds.
+    """Load what ``run`` holds, and the contestants of these columns (all that were trained, if there are none), each
+    of all its training seeds.
 
     Raises:
         AdapterError: nothing was trained there, or parts are missing.
-        UsageError: an unknown contestant, no such device, or a judge that is a conditioning network.
+        UsageError: nothing of that name was trained, no such device, or a judge that is a conditioning network.
     """
     device, mini = str(choose_device(device, mps=False)), run / "mini"
-    if unknown := set(names) - set(CONTESTANTS):
-        raise UsageError(f"unknown method {sorted(unknown)[0]!r}: use one of {', '.join(CONTESTANTS)}")
+    there = trainings(run)
+    if not there:
+        raise AdapterError(f"no contestant is trained in {run}: begin with `facesnap arena train {run}`")
+    if missing := [name for name in names if name not in there]:
+        raise UsageError(f"{missing[0]!r} isn't trained in {run}: use one of {'; '.join(there)}")
+    found = {column: folder for column, folder in there.items() if not names or column.split(TRAINED)[0] in names}
     analyser = Analyser.from_pretrained(mini, device)
     pipeline = stock_pipeline(mini / "base", device)
-    found = {name: folder for each in names or CONTESTANTS for name, folder in trainings(run, each).items()}
-    if missing := [name for name in names if name not in found]:
-        raise AdapterError(f"{missing[0]} isn't trained in {run}: facesnap arena train {run} {missing[0]!r}")
-    if not found:
-        raise AdapterError(f"no contestant is trained in {run}: begin with `facesnap arena train {run}`")
     appearance, parts = analyser.appearance_encoder, parts_of(mini)
     contestants = [Contestant.load(folder, mini, pipeline, appearance, name) for name, folder in found.items()]
     likeness, prompt, attributes = (mini / judge for judge in JUDGES)
@@ -88,13 +87,24 @@ def assemble(run: Path, names: Sequence[str], device: str = "auto") -> Arena:
     )
 
 
-def trainings(run: Path, name: str) -> dict[str, Path]:
-    """Column -> folder of a contestant's trainings, by their seeds; the first seed's column bears its plain name."""
-    plain = folder_of(run, name, 0).name.removesuffix("0")
-    seeds = sorted(
-        int(folder.name.removeprefix(plain))
-        for folder in (run / "arena").glob(f"{plain}*")
-        if folder.name.removeprefix(plain).isdigit() and (folder / "config.json").is_file()
-    )
-    columns = [name, *(f"{name}{TRAINED}{place}" for place in range(1, len(seeds)))]
-    return {column: folder_of(run, name, seed) for column, seed in zip(columns, seeds, strict=False)}
+def trainings(run: Path) -> dict[str, Path]:
+    """Column -> folder of all that was trained in a run.
+
+    Several seeds of one training are ``NAME``, ``NAME~1``, ``NAME~2`` ..., in their order.
+    """
+    seeds: dict[str, dict[int, Path]] = {}
+    for folder in (run / "arena").glob("*/"):
+        if (folder / CONFIG_NAME).is_file():
+            config = read_config(folder)
+            seeds.setdefault(column_of(config["name"], config["label"]), {})[config["seed"]] = folder
+    found = {}
+    for column, several in sorted(seeds.items(), key=lambda each: _order(each[0])):
+        for place, seed in enumerate(sorted(several)):
+            found[f"{column}{TRAINED}{place}" if place else column] = several[seed]
+    return found
+
+
+def _order(column: str) -> tuple[int, str]:
+    """FaceSnap, rivals, ablations, as they are listed; those with other settings behind their own kind."""
+    listed = [place for place, name in enumerate(CONTESTANTS) if column == name]
+    return (listed[0] if listed else len(CONTESTANTS)), column

@@ -89,9 +89,8 @@ def markdown(
     facts: Mapping[str, Any], rows: Sequence[Row], names: Sequence[str], differences: Mapping[str, Sequence[str]]
 ) -> str:
     """The text of ARENA.md; ``differences``: method -> how its settings differ from FaceSnap's, a line each."""
-    ablations = {kind.name for kind in ABLATIONS}
     plain = [name for name in names if TRAINED not in name]
-    rivals = [name for name in plain if name not in ablations]
+    rivals = [name for name in plain if not _is_variant(name)]
     lines = ["# The arena", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
     lines += [
         *_where_others_win(rows, rivals),
@@ -99,22 +98,27 @@ def markdown(
         "",
         *table(_only(rows, rivals), _headings(rivals)),
     ]
-    ours = [name for name in plain if name in ablations or name == "facesnap"]
+    ours = [name for name in plain if _is_variant(name) or name == "facesnap"]
     if len(ours) > 1:
-        lines += ["", "## FaceSnap without one of its parts", ""]
+        lines += ["", "## FaceSnap without one of its parts, or with other settings", ""]
         lines += table(_only([row for row in rows if row.key in HEADLINE], ours))
     lines += _trainings(rows, plain)
     lines += ["", f"![Everybody's portraits]({SHEET})", ""]
     lines += ["![Likeness against prompt-following](arena-strength.png) ![NME by yaw](arena-yaw.png)", ""]
     lines += ["## How to read this", "", HOW_TO_READ, "## Who takes part", ""]
     for name in plain:
-        if name in CONTESTANTS and name not in ablations:
+        if name in CONTESTANTS and not _is_variant(name):
             kind = CONTESTANTS[name]
             said = [*kind.deviations, *differences.get(name, ())]
             lines += [f"- **{name}**: {kind.paper}.", *(f"  - {each}" for each in said)]
     lines += ["", "## How it was made", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {str(value).replace('|', chr(92) + '|')} |" for name, value in facts.items()]
     return "\n".join(lines) + "\n"
+
+
+def _is_variant(name: str) -> bool:
+    """Whether a column is of FaceSnap without something, or of any contestant with other settings."""
+    return name != BASE and (name not in CONTESTANTS or CONTESTANTS[name] in ABLATIONS)
 
 
 def _where_others_win(rows: Sequence[Row], rivals: Sequence[str]) -> list[str]:

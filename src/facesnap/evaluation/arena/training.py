@@ -144,22 +144,24 @@ def train_contestant(
     steps: int = STEPS,
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
+    label: str = "",
     minutes: float | None = None,
     folder: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Report | None:
     """Train a contestant by its name on a run of mini; resumes. None where it was finished before.
 
-    ``folder``: for its weights and state; None: the run's own, :func:`folder_of`.
+    ``label``: tells it from another training of the same contestant with other settings; its column is then
+    :func:`column_of` both. ``folder``: for its weights and state; None: the run's own, :func:`folder_of`.
 
     Raises:
         UsageError: no contestant of that name, no such setting, or what lies there was trained otherwise.
     """
     if name not in CONTESTANTS:
         raise UsageError(f"unknown method {name!r}: use one of {', '.join(CONTESTANTS)}")
-    kind, folder = CONTESTANTS[name], folder or folder_of(run.folder, name, seed)
+    kind, folder = CONTESTANTS[name], folder or folder_of(run.folder, column_of(name, label), seed)
     config = config_of(run, kind, steps, settings or {})
-    about = {"settings": config.model_dump(mode="json"), "seed": seed, "parts": parts_of(run.weights)}
+    about = {"settings": config.model_dump(mode="json"), "label": label, "seed": seed, "parts": parts_of(run.weights)}
     if _finished(folder, about, steps):
         return None
     write_json(folder / STAMP_NAME, about)
@@ -196,7 +198,12 @@ def _finished(folder: Path, about: Mapping[str, Any], steps: int) -> bool:
     return int(there) >= steps
 
 
-def folder_of(run: Path, name: str, seed: int) -> Path:
-    """Where a contestant's weights of a training seed lie."""
-    plain = "".join(letter if letter.isalnum() else "-" for letter in name)
+def column_of(name: str, label: str) -> str:
+    """What a training is called in tables: the contestant's name, and what tells it from others of that name."""
+    return f"{name}, {label}" if label else name
+
+
+def folder_of(run: Path, column: str, seed: int) -> Path:
+    """Where the weights of a training lie."""
+    plain = "".join(letter if letter.isalnum() or letter in "=." else "-" for letter in column)
     return run / "arena" / f"{plain}-{seed}"

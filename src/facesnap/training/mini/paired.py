@@ -33,6 +33,9 @@ from facesnap.training.mini.portraits import portrait_figures
 #: What a share of the rows trains without.
 DROPPED: Final = ("text", "token", "landmark")
 
+#: What the final check doesn't share with the training: every timestep counts, and references are other pictures.
+EVENLY: Final = {"timestep_power": 0.0, "pair_share": 1.0}
+
 #: How many pictures, and at most how many people, the final check reads.
 CHECKED: Final = 100
 
@@ -80,6 +83,8 @@ class PairStage(Stage):
 
     def _drawn(self, pairs: Pairs, config: AdapterConfig, targets: np.ndarray, rng: np.random.Generator) -> Batch:
         count, references = len(targets), pairs.references(targets, rng)
+        if config.pair_share < 1.0:
+            references = np.where(rng.random(count) < config.pair_share, references, targets)
         f_id, f_clip = pairs.drawn_features(references, rng)
         drop = torch.from_numpy(rng.random(count) < config.token_dropout)
         points = pairs.landmarks(targets, references, rng.random(count) < config.read_shapes)
@@ -103,7 +108,7 @@ class PairStage(Stage):
 
     def figures(self) -> dict[str, float]:
         """Losses, and figures of portraits, on people that nothing was trained on."""
-        whole = self.config.model_copy(update={"timestep_power": 0.0, **{f"{n}_dropout": 0.0 for n in DROPPED}})
+        whole = self.config.model_copy(update={**EVENLY, **{f"{n}_dropout": 0.0 for n in DROPPED}})
         people, rng = self.check.split.rows_of, np.random.default_rng(0)
         batch = self._drawn(self.check, whole, draw_rows(len(self.check.split), CHECKED, rng), rng)
         losses = self.loss({name: value.to(self.device) for name, value in batch.items()})
