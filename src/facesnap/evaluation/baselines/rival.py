@@ -131,7 +131,7 @@ class Rival(nn.Module, ABC):
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
-        self.config = parts.config
+        del parts  # every method takes what it needs of them
 
     @staticmethod
     def draw_map(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
