@@ -181,6 +181,7 @@ def test_both_methods_are_asked_for_the_same(fakes: ModuleType) -> None:
         asked.append({"prompt": prompt[0], **options})
         return SimpleNamespace(images=[Image.fromarray(paint(0))])
 
+    call.adapter = SimpleNamespace(control_scale=1.0)  # type: ignore[attr-defined]
     points = fakes.points()
     task = Task(fakes.trial(5), paint(5), SimpleNamespace(), "", 7, 2.5, SIZE, points, points)  # type: ignore[arg-type]
     for method in (FaceSnapMethod(call), BaseMethod(call)):  # type: ignore[arg-type]

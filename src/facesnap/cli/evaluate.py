@@ -8,22 +8,24 @@ from typing import Annotated, Final
 import typer
 
 from facesnap.cli import console, options
-from facesnap.core.errors import UsageError
+from facesnap.core.errors import InputError, UsageError, one_line
 from facesnap.core.lazy import require_all
 
 #: mini: portraits (:mod:`facesnap.evaluation.run`); landmarks: :mod:`facesnap.evaluation.landmarks.suite`; arena:
-#: :mod:`facesnap.evaluation.arena.suite`.
-SUITES: Final = ("mini", "landmarks", "arena")
+#: :mod:`facesnap.evaluation.arena.suite`; photos: :mod:`facesnap.evaluation.photos.suite`.
+SUITES: Final = ("mini", "landmarks", "arena", "photos")
+
+_PHOTOS: Final = "With --suite photos"
 
 
 def evaluate(
-    suite: Annotated[str, typer.Option("--suite", help="What to measure: mini, landmarks or arena.")] = "mini",
+    suite: Annotated[str, typer.Option("--suite", help="What to measure: mini, landmarks, arena or photos.")] = "mini",
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the report: RESULTS.md, LANDMARKS.md or ARENA.md, and its pictures.",
+            help="Folder for the report, which bears the suite's name (mini's is RESULTS.md).",
         ),
     ] = Path("docs"),
     people: Annotated[int, typer.Option("--people", min=2, help="How many test people.")] = 100,
@@ -49,6 +51,33 @@ def evaluate(
         list[Path] | None,
         typer.Option("--photo", help="With --suite landmarks: draw what is read from this photo, too; repeatable."),
     ] = None,
+    photos: Annotated[
+        Path | None, typer.Option("--photos", rich_help_panel=_PHOTOS, help="A subfolder per person, 3 photos or more.")
+    ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            "--judge", rich_help_panel=_PHOTOS, help="ArcFace-style ONNX file that judges likeness; not the adapter's."
+        ),
+    ] = None,
+    judge_licence: Annotated[
+        str | None, typer.Option("--judge-licence", rich_help_panel=_PHOTOS, help="Of that file, for the report.")
+    ] = None,
+    clip: Annotated[
+        Path | None,
+        typer.Option("--clip", rich_help_panel=_PHOTOS, help="Folder of the CLIP that judges prompts (transformers')."),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", rich_help_panel=_PHOTOS, help="A text file, a prompt per line.")
+    ] = None,
+    base: Annotated[str, typer.Option("--base", rich_help_panel=_PHOTOS, help="As for generate.")] = "mini",
+    adapter: Annotated[str | None, typer.Option("--adapter", rich_help_panel=_PHOTOS, help="As for generate.")] = None,
+    face_encoder: Annotated[
+        Path | None, typer.Option("--face-encoder", rich_help_panel=_PHOTOS, help="As for generate.")
+    ] = None,
+    image_encoder: Annotated[
+        Path | None, typer.Option("--image-encoder", rich_help_panel=_PHOTOS, help="As for generate.")
+    ] = None,
 ) -> None:
     """Measure likeness, landmarks and prompt-following on people that training never saw."""
     if suite not in SUITES:
@@ -61,8 +90,42 @@ def evaluate(
         raise UsageError("--photo is for --suite landmarks")
     if (suite == "arena") != (run is not None) or (method and suite != "arena"):
         raise UsageError("--suite arena, and no other, takes --run, the folder of facesnap arena train, and --method")
-    options.check_photos(*(photo or ()))
     work = work or Path("runs") / f"evaluate-{suite}"
+    if suite == "photos":
+        if photos is None or judge is None or judge_licence is None or clip is None:
+            raise UsageError("--suite photos needs --photos, --judge, --judge-licence (for the report) and --clip")
+        if not photos.is_dir():
+            raise InputError(f"no folder of photos at {photos}")
+        options.check_model(base, adapter)
+        asked = None if prompts is None else _lines(prompts)
+        console.check_folder(output)
+        console.check_folder(work, "--work")
+        require_all({"onnxruntime": "onnx"})
+        from facesnap.evaluation.photos.suite import evaluate_photos
+
+        told = evaluate_photos(
+            *(photos, output),
+            base=base,
+            adapter=adapter,
+            judge=judge,
+            judge_licence=judge_licence,
+            clip=clip,
+            prompts=asked,
+            people=people,
+            seed=seed,
+            device=device,
+            work=work,
+            steps=steps,
+            guidance_scale=guidance,
+            face_encoder=face_encoder,
+            image_encoder=image_encoder,
+            say=console.say,
+        )
+        print(told)
+        return
+    if any(each is not None for each in (photos, judge, judge_licence, clip, prompts, adapter)) or base != "mini":
+        raise UsageError("--photos, --judge, --clip, --prompts, --base and --adapter are for --suite photos")
+    options.check_photos(*(photo or ()))
     shards = renders or work / "renders"
     console.check_folder(output)
     console.check_folder(work, "--work")
@@ -79,8 +142,8 @@ def evaluate(
     if run is not None:
         from facesnap.evaluation.arena import evaluate_arena
 
-        asked = {"work": work, "renders": renders, "steps": steps, "guidance_scale": guidance, "say": console.say}
-        print(evaluate_arena(run, output, method or (), people, seed, device, **asked))
+        settings = {"work": work, "renders": renders, "steps": steps, "guidance_scale": guidance, "say": console.say}
+        print(evaluate_arena(run, output, method or (), people, seed, device, **settings))
         return
     from facesnap.evaluation.run import evaluate as run_suite
 
@@ -93,3 +156,13 @@ def evaluate(
         say=console.say,
     )
     print(report)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"can't read {path}: {one_line(error)}") from None
+    if not (found := [line.strip() for line in lines if line.strip()]):
+        raise UsageError(f"--prompts {path}: there are no prompts in it")
+    return found

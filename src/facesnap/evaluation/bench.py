@@ -11,7 +11,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
+from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from facesnap import __version__
 from facesnap.core.machine import choose_device
@@ -119,6 +119,21 @@ def settings_for_base(defaults: Mapping[str, Any]) -> dict[str, Any]:
     known = set.intersection(*(set(inspect.signature(call).parameters) for call in calls))
     said = {"num_inference_steps", "guidance_scale"}
     return {name: value for name, value in defaults.items() if name in known - said}
+
+
+def beside(pipeline: Any) -> Any | None:
+    """The stock text-to-image pipeline of another's components; None where an adapter sits in its UNet."""
+    if pipeline.unet.encoder_hid_proj is not None:
+        return None
+    kind = StableDiffusionXLPipeline if hasattr(pipeline, "text_encoder_2") else StableDiffusionPipeline
+    takes = set(inspect.signature(kind.__init__).parameters)
+    given = {name: part for name, part in pipeline.components.items() if name in takes}
+    if "requires_safety_checker" in takes:  # none is as good as what the other pipeline has
+        given["requires_safety_checker"] = given.get("safety_checker") is not None
+    with quiet():
+        made = kind(**given)
+    made.set_progress_bar_config(disable=True)
+    return made
 
 
 def stock_pipeline(folder: Path, device: str) -> Any:

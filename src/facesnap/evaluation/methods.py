@@ -60,7 +60,7 @@ class FaceSnapMethod:
         result = self.snap(
             task.trial.prompt,
             task.identity,
-            pose=task.trial.pose,
+            pose=task.trial.pose if self.snap.adapter.control_scale is not None else None,
             seed=task.trial.seed,
             num_inference_steps=task.steps,
             guidance_scale=task.guidance_scale,

@@ -6,18 +6,17 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from facesnap.core.images import write_atomic
 from facesnap.evaluation.metrics import COSINE_FLOOR, LEVEL, RESAMPLES, Interval
 from facesnap.evaluation.summary import BASE, CHANCE, REAL, Row
 
-JSON_NAME, SHEET_NAME = "results.json", "results.png"
 CELL = 128  # pixels a picture takes on the contact sheet
 
 HEADINGS = {
@@ -49,6 +48,22 @@ detector finds the face, E_3d reads it. A face that is not found scores as a mis
 
 
 @dataclass(frozen=True)
+class About:
+    """What a report is called (``NAME.md``, ``name.json``, ``name.png``) and says: ``title``, ``how_to_read``, and
+    ``headings`` of columns where they differ from :data:`HEADINGS`.
+    """
+
+    name: str = "RESULTS"
+    title: str = "Results"
+    how_to_read: str = HOW_TO_READ
+    headings: Mapping[str, str] = field(default_factory=dict)
+
+    def file(self, suffix: str) -> str:
+        """Of what lies beside the text."""
+        return f"{self.name.lower()}.{suffix}"
+
+
+@dataclass(frozen=True)
 class Strip:
     """One line of the contact sheet: ``pictures`` in the sheet's order (None leaves a gap) and a ``note``."""
 
@@ -57,7 +72,12 @@ class Strip:
 
 
 def write_report(
-    folder: Path, facts: Mapping[str, Any], rows: Sequence[Row], sheet: np.ndarray, protocol: Mapping[str, Any]
+    folder: Path,
+    facts: Mapping[str, Any],
+    rows: Sequence[Row],
+    sheet: np.ndarray,
+    protocol: Mapping[str, Any],
+    about: About | None = None,
 ) -> Path:
     """Write RESULTS.md, results.json and results.png into a folder, each whole or not at all.
 
@@ -67,6 +87,7 @@ def write_report(
         rows: the table.
         sheet: (H, W, 3) uint8 contact sheet.
         protocol: what was asked, as plain values.
+        about: names of the files, and their words; None: as said here.
 
     Returns:
         The path of RESULTS.md, which is written last.
@@ -74,25 +95,26 @@ def write_report(
     Raises:
         OutputError: a file can't be written.
     """
-    buffer = io.BytesIO()
+    about, buffer = about or About(), io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
-    write_atomic(folder / SHEET_NAME, buffer.getvalue())
+    write_atomic(folder / about.file("png"), buffer.getvalue())
     plain = {"facts": dict(facts), "rows": [row_to_json(row) for row in rows], "protocol": protocol}
-    write_atomic(folder / JSON_NAME, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
-    write_atomic(folder / "RESULTS.md", markdown(facts, rows).encode())
-    return folder / "RESULTS.md"
+    write_atomic(folder / about.file("json"), (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
+    write_atomic(folder / f"{about.name}.md", markdown(facts, rows, about).encode())
+    return folder / f"{about.name}.md"
 
 
-def markdown(facts: Mapping[str, Any], rows: Sequence[Row]) -> str:
+def markdown(facts: Mapping[str, Any], rows: Sequence[Row], about: About | None = None) -> str:
     """The text of RESULTS.md."""
-    lines = ["# Results", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
-    lines += table(rows)
-    lines += ["", f"![The first people, then the worst by FaceSim]({SHEET_NAME})", ""]
+    about = about or About()
+    lines = [f"# {about.title}", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
+    lines += table(rows, about.headings)
+    lines += ["", f"![The first people, then the worst by FaceSim]({about.file('png')})", ""]
     lines += [
         "Reference, requested map, FaceSnap, base without identity, real target; the first people, then the worst.",
         "",
     ]
-    lines += ["## How to read this", "", HOW_TO_READ, "## How it was made", "", "| | |", "|---|---|"]
+    lines += ["## How to read this", "", about.how_to_read, "## How it was made", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_escape(value)} |" for name, value in facts.items()]
     return "\n".join(lines) + "\n"
 
@@ -120,7 +142,7 @@ def contact_sheet(strips: Sequence[Strip], headings: Sequence[str], cell: int = 
         top = text + line * (cell + text)
         for column, picture in enumerate(strip.pictures):
             if picture is not None:
-                small = Image.fromarray(picture).resize((cell, cell), Image.Resampling.LANCZOS)
+                small = ImageOps.fit(Image.fromarray(picture), (cell, cell), Image.Resampling.LANCZOS)
                 sheet.paste(small, (column * cell, top + text))
         draw.text((3, top + 2), _fit(strip.note, width - 6, draw), fill="black")
     return np.asarray(sheet)

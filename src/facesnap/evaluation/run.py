@@ -109,7 +109,7 @@ def evaluate(
     texts = bench.observer.clip_judge.text_features([trial.prompt for trial in protocol.trials])
     rows = summarise(records, texts, [method.name for method in bench.methods], seed)
     facts = _facts(command or own_command(), protocol, bench, records)
-    return report.write_report(Path(output), facts, rows, _sheet(records, ledger, seed), protocol.to_json())
+    return report.write_report(Path(output), facts, rows, sheet_of(records, ledger, seed), protocol.to_json())
 
 
 def collect(protocol: Protocol, subjects: Sequence[Subject], bench: Bench, ledger: Ledger, say: Say) -> list[Record]:
@@ -189,7 +189,7 @@ def _facts(command: str, protocol: Protocol, bench: Bench, records: Sequence[Rec
     }
 
 
-def _sheet(records: Sequence[Record], ledger: Ledger, seed: int) -> np.ndarray:
+def sheet_of(records: Sequence[Record], ledger: Ledger, seed: int) -> np.ndarray:
     """The first people, then the worst by FaceSim to the reference (a miss counts as everywhere)."""
     columns = Columns(records, seed)
     similarity = metrics.floored(columns.similarity("facesnap", ["reference"]))

@@ -47,12 +47,12 @@ def summarise(
     made = {name: name for name in methods}
     return [
         *identity_rows(columns, {**made, REAL: OWN}),
-        _copy_paste_row(columns, {**made, REAL: OWN}),
+        copy_paste_row(columns, {**made, REAL: OWN}),
         *_landmark_rows(columns, made),
         *pose_rows(columns, {**made, REAL: "target"}),
         prompt_row(columns, {**made, REAL: "target"}, texts),
         *attribute_rows(columns, {**made, REAL: "target"}),
-        _disturbance_row(columns, made),
+        disturbance_row(columns, made),
         *_distribution_rows(columns, made),
         _sharpness_row(columns, made, sharp),
         *failure_rows(columns, {**made, REAL: "target"}, [name for name in methods if name != BASE]),
@@ -66,7 +66,8 @@ def _landmark_rows(columns: Columns, made: Mapping[str, str]) -> list[Row]:
     return [replace(row, title=titles.get(row.key, row.title)) for row in rows]
 
 
-def _copy_paste_row(columns: Columns, pictures: Mapping[str, str]) -> Row:
+def copy_paste_row(columns: Columns, pictures: Mapping[str, str]) -> Row:
+    """See :func:`measures.copy_paste`."""
     reference = columns.take("reference", "embedding")
     others = [
         found for name in columns.gallery_names if (found := columns.take(name, "embedding")).shape == reference.shape
@@ -80,7 +81,7 @@ def _copy_paste_row(columns: Columns, pictures: Mapping[str, str]) -> Row:
     return Row("copy_paste", title, "", "lower", cells)
 
 
-def _disturbance_row(columns: Columns, made: Mapping[str, str]) -> Row:
+def disturbance_row(columns: Columns, made: Mapping[str, str]) -> Row:
     """CLIP-I of a picture with the one that the base alone makes of the same prompt and noise."""
     alone = columns.take(BASE, "clip")
     cells = {

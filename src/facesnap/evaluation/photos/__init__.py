@@ -1,0 +1,1 @@
+"""``facesnap evaluate --suite photos``: an adapter on photographs of people that it wasn't trained on."""
