@@ -100,3 +100,23 @@ def test_a_derangement_moves_everybody(count: int) -> None:
     order = metrics.derangement(count, seed=count)
     assert sorted(order) == list(range(count))
     assert (order != np.arange(count)).all()
+
+
+def test_verification_is_set_by_strangers_and_counts_own_pictures() -> None:
+    rng = np.random.default_rng(0)
+
+    def unit(rows: np.ndarray) -> np.ndarray:
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    people = rng.normal(size=(60, 16))
+    gallery, real = unit(people), unit(people + 0.3 * rng.normal(size=people.shape))
+    threshold = metrics.impostor_threshold(real, gallery, 0.01)
+    scores = (real @ gallery.T)[~np.eye(60, dtype=bool)]
+    assert np.mean(scores > threshold) == pytest.approx(0.01, abs=1e-3)
+    assert metrics.verified(real, gallery, threshold).mean() > 0.9
+    assert metrics.verified(np.roll(gallery, 1, axis=0), gallery, threshold).mean() < 0.1
+    missing = gallery.copy()
+    missing[0] = np.nan
+    assert metrics.verified(missing, gallery, threshold).tolist() == [0.0, *[1.0] * 59]
+    assert np.isnan(metrics.impostor_threshold(real[:5], gallery[:5], 0.01))
+    assert metrics.impostor_threshold(missing, gallery, 0.5) > -1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from facesnap.evaluation.metrics import Interval
-from facesnap.evaluation.records import Record
+from facesnap.evaluation.records import Record, Seen
 from facesnap.evaluation.summary import Columns, summarise
 
 
@@ -91,3 +92,21 @@ def test_the_gallery_is_the_mean_of_the_pictures_with_a_face(fakes: ModuleType) 
     gallery = Columns(people, seed=0).gallery()
     np.testing.assert_allclose(gallery[2], (fakes.unit(2) + fakes.unit(5)) / np.sqrt(2))
     assert np.isnan(gallery[1]).all()
+
+
+def test_expression_and_verification_are_told_where_they_can_be(fakes: ModuleType) -> None:
+    def seen(person: int) -> Seen:
+        asked = fakes.trial().pose.weights()
+        return replace(fakes.seen(person), expression=asked + 0.1, embedding=fakes.unit(person, 40))
+
+    def record(person: int) -> Record:
+        made = fakes.record(person, seen(person), seen(0))
+        return replace(made, seen={name: seen(person) if name != "base" else seen(0) for name in made.seen})
+
+    cells = table(fakes, [record(person) for person in range(40)])
+    assert value(cells, "expression", "facesnap") == pytest.approx(0.1)
+    assert value(cells, "verified", "facesnap") == value(cells, "verified", "real") == 1
+    assert value(cells, "verified", "base") == pytest.approx(1 / 40)
+    assert value(cells, "verified", "chance") == 0.001
+    few = table(fakes, [fakes.record(i, fakes.seen(i), fakes.seen(0)) for i in range(4)])
+    assert not {key for key, _ in few} & {"expression", "verified"}

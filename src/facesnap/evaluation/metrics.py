@@ -131,6 +131,27 @@ def rank1(probes: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return np.asarray(hit & np.isfinite(own), dtype=np.float64)
 
 
+def impostor_threshold(probes: np.ndarray, gallery: np.ndarray, far: float) -> float:
+    """The cosine that a share ``far`` of strangers exceeds; NaN where there are too few pairs of them to tell.
+
+    Args:
+        probes: (N, D) unit embeddings of real pictures; row i shows person i. NaN rows = no face.
+        gallery: (N, D) of other pictures, one per person; the same.
+        far: false accept rate.
+    """
+    scores = (probes @ np.asarray(gallery).T)[~np.eye(len(probes), dtype=bool)]
+    scores = scores[np.isfinite(scores)]
+    return float(np.quantile(scores, 1.0 - far, method="higher")) if len(scores) * far >= 1.0 else float("nan")
+
+
+def verified(probes: np.ndarray, gallery: np.ndarray, threshold: float) -> np.ndarray:
+    """(N,) 1.0 where a probe's cosine with its own person's gallery exceeds the threshold, else 0.0; no face is a miss.
+
+    The mean is the true accept rate (TAR) at the false accept rate that the threshold was set for.
+    """
+    return np.asarray(np.nan_to_num(cosine(probes, gallery), nan=-1.0) > threshold, dtype=np.float64)
+
+
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine of unit vectors (N, D), row by row -> (N,) in [-1, 1]; NaN where either row is NaN.
 

@@ -38,5 +38,6 @@ class Observer:
             embedding=self.face_judge.embed(image, face.points5),
             landmarks=fitted.landmarks2d,
             angles=np.array(euler_angles(fitted.rotation)),  # not the pose's, which is clipped to what may be asked
+            expression=fitted.pose.weights(),
             attributes=attributes,
         )

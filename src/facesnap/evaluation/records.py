@@ -20,13 +20,15 @@ class Seen:
     """What the judges and E_3d made of one picture; the face's parts are None when no face was found.
 
     ``embedding``: (D,) the face judge's; ``landmarks``: (72, 2) pixels; ``angles``: (3,) yaw, pitch, roll in degrees;
-    ``clip``: (C,) the CLIP judge's image feature; ``attributes``: what the judge of attributes reads, None without one.
+    ``expression``: (53,) weights; ``clip``: (C,) the CLIP judge's image feature; ``attributes``: what the judge of
+    attributes reads, None without one.
     """
 
     clip: np.ndarray
     embedding: np.ndarray | None = None
     landmarks: np.ndarray | None = None
     angles: np.ndarray | None = None
+    expression: np.ndarray | None = None
     attributes: Mapping[str, str] | None = None
 
     @property

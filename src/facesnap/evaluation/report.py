@@ -37,10 +37,12 @@ detector finds the face, E_3d reads it. A face that is not found scores as a mis
 - **rank-1 identification**: share of portraits whose nearest face is the right person's, in a gallery of the mean
   embedding of each person's other real renders. A miss is a failure. The interval is over the portraits; the gallery
   stays.
+- **verified**: share of portraits whose cosine with that mean exceeds what one in a thousand pairs of strangers' real
+  pictures does.
 - **FaceSim**: cosine of the face judge's embeddings; a miss counts {COSINE_FLOOR:g}. Its chance: renders of two people.
 - **landmark NME**: mean distance of the 72 landmarks that E_3d finds from the requested ones, in percent of the
   requested outer eye corners' distance. E_3d also drove the request, so its own error on real renders stands below it.
-- **yaw, pitch, roll error**: mean absolute difference from the requested angles.
+- **yaw, pitch, roll, expression error**: mean absolute difference from the requested angles and ARKit weights.
 - **attributes**: share of what the prompt says (hair, glasses, clothes, style ...) that the judge of attributes, a
   classifier trained on other people's renders, reads in the picture.
 - **CLIP-T**: cosine of the CLIP judge's features of picture and prompt. Its chance: real renders with another's prompt.

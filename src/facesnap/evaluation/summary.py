@@ -10,6 +10,7 @@ import numpy as np
 from facesnap.evaluation import metrics
 from facesnap.evaluation.attributes import accuracies, agreement
 from facesnap.evaluation.metrics import Interval
+from facesnap.evaluation.recognise import FAR
 from facesnap.evaluation.records import Record, Seen
 from facesnap.landmarks.layout import nme
 
@@ -39,6 +40,7 @@ class Columns:
         self.labels = np.stack([record.labels for record in records])
         poses = [record.trial.pose for record in records]
         self.angles = np.array([[pose.yaw, pose.pitch, pose.roll] for pose in poses])
+        self.expression = np.stack([pose.weights() for pose in poses])
 
     def take(self, picture: str, part: str) -> np.ndarray:
         """(N, ...) one part of what was seen in everybody's picture of that name."""
@@ -67,7 +69,13 @@ class Columns:
         return metrics.bootstrap_mean(values, self.seed)
 
 
-_EMPTY: Mapping[str, tuple[int, ...]] = {"embedding": (1,), "clip": (1,), "landmarks": (72, 2), "angles": (3,)}
+_EMPTY: Mapping[str, tuple[int, ...]] = {
+    "embedding": (1,),
+    "clip": (1,),
+    "landmarks": (72, 2),
+    "angles": (3,),
+    "expression": (53,),
+}
 
 
 def summarise(records: Sequence[Record], texts: np.ndarray, methods: Sequence[str], seed: int) -> list[Row]:
@@ -98,6 +106,7 @@ def identity_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
     hits = {name: metrics.wilson(rank1_hits(columns, picture, gallery)) for name, picture in pictures.items()}
     chance = Interval(1 / count, 1 / count, 1 / count, count)
     rows = [Row("rank1", "rank-1 identification", "%", "higher", {**hits, CHANCE: chance})]
+    rows += _verification_row(columns, pictures, gallery)
     reference, real = columns.take("reference", "embedding"), columns.take(pictures[REAL], "embedding")
     strangers = columns.interval(_cosine(real[columns.others], reference))
     to = {"reference": ["reference"], "other": columns.gallery_names}
@@ -109,6 +118,25 @@ def identity_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
         rows.append(Row(f"facesim_{key}", title, "", "higher", {**over_all, CHANCE: strangers}))
         rows.append(Row(f"facesim_{key}_found", f"{title}, faces found only", "", "higher", found))
     return rows
+
+
+def _verification_row(columns: Columns, pictures: Mapping[str, str], gallery: np.ndarray) -> list[Row]:
+    """TAR at a FAR that is set on real pictures; none where there are too few people for it."""
+    probes = {name: columns.take(picture, "embedding") for name, picture in pictures.items()}
+    if probes[REAL].shape != gallery.shape:
+        return []
+    threshold = metrics.impostor_threshold(probes[REAL], gallery, FAR)
+    if np.isnan(threshold):
+        return []
+    known = {
+        name: each if each.shape == gallery.shape else np.full(gallery.shape, np.nan) for name, each in probes.items()
+    }
+    cells = {name: metrics.wilson(metrics.verified(each, gallery, threshold)) for name, each in known.items()}
+    count = len(columns.records)
+    chance = Interval(FAR, FAR, FAR, count)
+    return [
+        Row("verified", f"verified (TAR at FAR {FAR:.1%} of real pictures)", "%", "higher", {**cells, CHANCE: chance})
+    ]
 
 
 def rank1_hits(columns: Columns, picture: str, gallery: np.ndarray) -> np.ndarray:
@@ -141,11 +169,11 @@ def nme_of(columns: Columns, picture: str) -> np.ndarray:
 
 
 def pose_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
-    """Degrees from the requested angles."""
+    """Degrees from the requested angles, and how far the expression is from the requested one."""
     errors = {
         name: metrics.pose_error(columns.take(picture, "angles"), columns.angles) for name, picture in pictures.items()
     }
-    return [
+    rows = [
         Row(
             angle,
             f"{angle} error, faces found only",
@@ -155,6 +183,12 @@ def pose_rows(columns: Columns, pictures: Mapping[str, str]) -> list[Row]:
         )
         for i, angle in enumerate(("yaw", "pitch", "roll"))
     ]
+    weights = {name: columns.take(picture, "expression") for name, picture in pictures.items()}
+    cells = {n: columns.interval(np.abs(each - columns.expression).mean(axis=1)) for n, each in weights.items()}
+    if not any(cell.count for cell in cells.values()):
+        return rows
+    title = "expression error, mean over 53 weights, faces found only"
+    return [*rows, Row("expression", title, "", "lower", cells)]
 
 
 def prompt_row(columns: Columns, pictures: Mapping[str, str], texts: np.ndarray) -> Row:
