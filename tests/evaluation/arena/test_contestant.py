@@ -95,6 +95,29 @@ def test_who_predicts_shapes_draws_the_request_and_others_the_driver(
         assert not np.array_equal(contestant.portray(replace(asked, **{heard: getattr(asked, heard) + 9.0})), first)
 
 
+def test_guidance_acts_on_the_face_by_the_share_that_is_asked_for(
+    trained: Any, pipeline: Any, appearance: AppearanceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contestant, asked = loaded(trained, pipeline, appearance, "facesnap"), task(trained, appearance)
+    seen: list[torch.Tensor] = []
+
+    def predict(
+        unet: Any, noisy: torch.Tensor, times: Any, texts: Any, tokens: torch.Tensor, maps: Any
+    ) -> torch.Tensor:
+        seen.append(tokens)
+        return noisy
+
+    monkeypatch.setattr(contestant.rival, "predict", predict)
+    for share in (None, 1.0, 0.0):
+        contestant.at("guided", identity_guidance=share).portray(asked)
+    (half, whole, none) = (seen[place] for place in (0, 4, 8))  # of four steps each
+    nobody, me = whole
+    torch.testing.assert_close(half[0], (nobody + me) / 2)
+    torch.testing.assert_close(none[0], me)
+    assert all(torch.equal(each[1], me) for each in (half, none))
+    assert not torch.equal(nobody, me)
+
+
 def test_another_face_is_another_picture_and_nobody_is_a_failure(
     trained: Any, pipeline: Any, appearance: AppearanceEncoder
 ) -> None:

@@ -42,6 +42,7 @@ class Fake:
     shift: int = 0
     strength: float = 1.0
     seed_offset: int = 0
+    identity_guidance: float | None = None
     made: list[tuple[str, float, int, int]] = field(default_factory=list)
     step: int = 200
 
@@ -51,10 +52,12 @@ class Fake:
 
     @property
     def rival(self) -> Any:
-        return SimpleNamespace(parameters=list)
+        return SimpleNamespace(parameters=list, guidances=(0.5, 1.0), identity_guidance=0.5)
 
-    def at(self, name: str, strength: float = 1.0, seed_offset: int = 0) -> Fake:
-        return replace(self, name=name, strength=strength, seed_offset=seed_offset)
+    def at(
+        self, name: str, strength: float = 1.0, seed_offset: int = 0, identity_guidance: float | None = None
+    ) -> Fake:
+        return replace(self, name=name, strength=strength, seed_offset=seed_offset, identity_guidance=identity_guidance)
 
     def portray(self, task: Any) -> np.ndarray:
         if task.identity is None and not self.name.startswith("base"):
@@ -117,8 +120,9 @@ def test_everybody_is_portrayed_once_and_a_refused_reference_counts(arena: Arena
     assert {"reference", "own", "target", "gallery_0", "base", "facesnap", "facesnap@0.5", "instantid#1"} <= set(seen)
     ours: Any = arena.contestants[0]
     asked = [(name, strength, offset) for name, strength, offset, person in ours.made if person == 1]
+    whole = ("facesnap%1.0", 1.0, 0)
     strengths = [(f"facesnap@{each}", each, 0) for each in suite.STRENGTHS]
-    assert asked == [("facesnap", 1.0, 0), *strengths, *((f"facesnap#{n}", 1.0, n) for n in suite.NOISES)]
+    assert asked == [("facesnap", 1.0, 0), *strengths, *((f"facesnap#{n}", 1.0, n) for n in suite.NOISES), whole]
     assert {"base#1", "base#2"} <= set(seen)
     pictures = list(outcome.pictures("facesnap"))
     assert [picture is None for picture in pictures] == [person == HIDDEN for person in range(PEOPLE)]
@@ -162,6 +166,8 @@ def test_the_report_says_first_where_rivals_win(arena: Arena, tmp_path: Path) ->
     cells = {row["key"]: row["cells"] for row in numbers["rows"]}
     assert cells["rank1"]["facesnap"]["value"] == pytest.approx(3 / 4)
     assert cells["rank1"]["instantid"]["value"] == pytest.approx(1 / 4)
+    assert set(cells["clip_t%1.0"]) == {"facesnap", "instantid"} == set(cells["facesim_other%0.5"])
+    assert "## The face guided by half, and in full" in text
     assert cells["nme_found"]["facesnap"]["value"] == pytest.approx(0.1)
     assert cells["refused"]["facesnap"]["value"] == pytest.approx(1 / 4)
     assert [point["strength"] for point in numbers["curves"]["facesnap"]] == [0.25, 0.5, 0.75, 1.0]
@@ -179,6 +185,7 @@ def test_whose_picture_a_name_is() -> None:
     assert method_of("facesnap, f_id only@0.5") == "facesnap, f_id only"
     assert method_of("faceid#2") == "faceid"
     assert method_of("facesnap~1#2") == "facesnap~1"
+    assert method_of("instantid%0.5") == "instantid"
     assert folder_name("facesnap, f_id only") == "facesnap--f-id-only"
 
 

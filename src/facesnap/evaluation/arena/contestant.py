@@ -41,6 +41,7 @@ class Contestant:
         step: how far that went.
         strength: how much the rival acts.
         seed_offset: added to the task's seed.
+        identity_guidance: share of the guidance that acts on the face; None: the rival's own.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Contestant:
     step: int
     strength: float = 1.0
     seed_offset: int = 0
+    identity_guidance: float | None = None
 
     @classmethod
     def load(cls, folder: Path, mini: Path, pipeline: Any, appearance: AppearanceEncoder, name: str = "") -> Contestant:
@@ -75,9 +77,11 @@ class Contestant:
         rival.to(device).requires_grad_(False)
         return cls(name or config["name"], rival, unet, pipeline, settings, config["step"])
 
-    def at(self, name: str, strength: float = 1.0, seed_offset: int = 0) -> Contestant:
-        """The same contestant, acting so much, or from other noise."""
-        return replace(self, name=name, strength=strength, seed_offset=seed_offset)
+    def at(
+        self, name: str, strength: float = 1.0, seed_offset: int = 0, identity_guidance: float | None = None
+    ) -> Contestant:
+        """The same contestant, acting so much, from other noise, or guided otherwise."""
+        return replace(self, name=name, strength=strength, seed_offset=seed_offset, identity_guidance=identity_guidance)
 
     @torch.no_grad()
     def portray(self, task: Task) -> np.ndarray:
@@ -90,7 +94,9 @@ class Contestant:
             torch.zeros(1, dtype=torch.bool, device=self.pipeline.device),
         )
         self.rival.strength = self.strength
-        tokens = torch.cat([self.rival.tokens(seen.no_one()), self.rival.tokens(seen)])
+        nobody, me_tokens = self.rival.tokens(seen.no_one()), self.rival.tokens(seen)
+        share = self.rival.identity_guidance if self.identity_guidance is None else self.identity_guidance
+        tokens = torch.cat([nobody if share == 1.0 else torch.lerp(me_tokens, nobody, share), me_tokens])
         texts, maps = self._texts(task.trial.prompt), self._map(task)
 
         def guided(noisy: Tensor, timesteps: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from facesnap.core.images import write_atomic
 from facesnap.core.machine import machine, today
 from facesnap.evaluation.arena import measures, plots
 from facesnap.evaluation.arena.page import page
-from facesnap.evaluation.arena.suite import NOISES, VARIED, Outcome
-from facesnap.evaluation.arena.summary import NOISE, TRAINED, diversity_row, over_trainings, summarise
+from facesnap.evaluation.arena.suite import CURVED, NOISES, VARIED, Outcome, guided
+from facesnap.evaluation.arena.summary import NOISE, TRAINED, diversity_row, guidance_rows, over_trainings, summarise
 from facesnap.evaluation.baselines import ABLATIONS, CONTESTANTS
 from facesnap.evaluation.parts.frozen import feature_distance
 from facesnap.evaluation.report import Strip, contact_sheet, row_to_json, table
@@ -35,11 +35,11 @@ HEADLINE: Final = ("rank1", "facesim_other", "facesim_reference", "copy_paste", 
 HOW_TO_READ: Final = """\
 All methods were trained on the same frozen base, pairs of pictures, order, steps, batch and optimiser (the list of
 methods says where one's settings differ; what they share is FaceSnap's own recipe), and see the same features of the
-reference; they are sampled by one loop from the same noise, which guides by text and face alike (the product guides
-FaceSnap's face by half, see METHOD.md). Everybody is asked for as another test person's picture has it: its caption is
-the prompt, its pose and expression are the driver's. Methods with a Landmark Predictor get the reference's face, as
-read, in that pose; others that take landmarks get the driver's own. Those marked *no map* are never told the pose:
-their landmark and angle errors are what comes of the prompt alone.
+reference; they are sampled by one loop from the same noise. Guidance acts on the face as their projects have it: by
+half of it for FaceSnap, in full for the others (both ways are told below). Everybody is asked for as another test
+person's picture has it: its caption is the prompt, its pose and expression are the driver's. Methods with a Landmark
+Predictor get the reference's face, as read, in that pose; others that take landmarks get the driver's own. Those marked
+*no map* are never told the pose: their landmark and angle errors are what comes of the prompt alone.
 
 - **rank-1**, **FaceSim**, **CLIP-T**, **attributes**: as in [RESULTS.md](RESULTS.md). *Another real render* is one of
   the person's for likeness, the driver's for everything else. Intervals are over people, not over trainings.
@@ -68,6 +68,7 @@ def write_report(outcome: Outcome, output: Path, command: str) -> Path:
     if (reader := arena.observer.attribute_judge) is not None:
         distances = {name: _distances(outcome, name, reader.network) for name in names}
         rows.append(diversity_row(distances, protocol.seed))
+    shares = guidance_rows(outcome.records, texts, _guided(outcome))
     facts = _facts(outcome, command)
     curves = plots.strength_curves(outcome.records, texts, [n for n in names if n != BASE and TRAINED not in n])
     drawings = {"arena-strength.png": plots.draw_strength(curves)}
@@ -75,20 +76,26 @@ def write_report(outcome: Outcome, output: Path, command: str) -> Path:
     for name, drawing in drawings.items():
         write_atomic(output / name, drawing)
     write_atomic(output / SHEET, _sheet(outcome, names))
-    plain = {"facts": facts, "rows": [row_to_json(row) for row in rows], "curves": curves}
+    plain = {"facts": facts, "rows": [row_to_json(row) for row in [*rows, *shares]], "curves": curves}
     plain["protocol"] = protocol.to_json()
     write_atomic(output / NUMBERS, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
     for name, drawing in drawings.items():
         write_atomic(outcome.work / name, drawing)
     write_atomic(outcome.work / PAGE, page(outcome, rows, facts, names, list(drawings)).encode())
-    write_atomic(output / TEXT, markdown(facts, rows, names, differences_of(outcome)).encode())
+    write_atomic(output / TEXT, markdown(facts, rows, shares, names, differences_of(outcome)).encode())
     return output / TEXT
 
 
 def markdown(
-    facts: Mapping[str, Any], rows: Sequence[Row], names: Sequence[str], differences: Mapping[str, Sequence[str]]
+    facts: Mapping[str, Any],
+    rows: Sequence[Row],
+    shares: Sequence[Row],
+    names: Sequence[str],
+    differences: Mapping[str, Sequence[str]],
 ) -> str:
-    """The text of ARENA.md; ``differences``: method -> how its settings differ from FaceSnap's, a line each."""
+    """The text of ARENA.md; ``shares``: see :func:`guidance_rows`; ``differences``: method -> how its settings differ
+    from FaceSnap's, a line each.
+    """
     plain = [name for name in names if TRAINED not in name]
     rivals = [name for name in plain if not _is_variant(name)]
     lines = ["# The arena", "", f"Written by `{facts['command']}`; edits are lost with its next run.", ""]
@@ -103,6 +110,9 @@ def markdown(
         lines += ["", "## FaceSnap without one of its parts, or with other settings", ""]
         lines += table(_only([row for row in rows if row.key in HEADLINE], ours))
     lines += _trainings(rows, plain)
+    if shares:
+        lines += ["", f"## The face guided by half, and in full ({CURVED} people at most)", ""]
+        lines += table(_only(shares, rivals))
     lines += ["", f"![Everybody's portraits]({SHEET})", ""]
     lines += ["![Likeness against prompt-following](arena-strength.png) ![NME by yaw](arena-yaw.png)", ""]
     lines += ["## How to read this", "", HOW_TO_READ, "## Who takes part", ""]
@@ -198,6 +208,17 @@ def differences_of(outcome: Outcome) -> dict[str, list[str]]:
         name: [f"trained with {key} {value} ({common[key]})" for key, value in own.items() if value != common[key]]
         for name, own in several.items()
     }
+
+
+def _guided(outcome: Outcome) -> dict[str, dict[float, str]]:
+    """Method -> share of the guidance on the face -> its picture's name."""
+    found = {}
+    for each in outcome.arena.contestants:
+        if TRAINED not in each.name:
+            own = each.rival.identity_guidance
+            shares = each.rival.guidances
+            found[each.name] = {share: each.name if share == own else guided(each.name, share) for share in shares}
+    return found
 
 
 def _headings(names: Sequence[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from facesnap.core.identity import Identity
 from facesnap.evaluation.arena.bench import Arena, assemble
 from facesnap.evaluation.arena.contestant import Contestant
 from facesnap.evaluation.arena.questions import exact_request, make_questions
-from facesnap.evaluation.arena.summary import AT, NOISE, OWN
+from facesnap.evaluation.arena.summary import AT, GUIDED, NOISE, OWN
 from facesnap.evaluation.bench import versions
 from facesnap.evaluation.methods import BaseMethod, Method, Task
 from facesnap.evaluation.protocol import Protocol, Trial
@@ -133,11 +133,13 @@ class Sitting:
         def asked(place: int) -> list[Method]:
             strengths = STRENGTHS if place < CURVED else ()
             noises = NOISES if place < VARIED else ()
-            name = contestant.name
+            name, rival = contestant.name, contestant.rival
+            others = [share for share in rival.guidances if share != rival.identity_guidance]
             return [
                 contestant,
                 *(contestant.at(f"{name}{AT}{each}", strength=each) for each in strengths),
                 *(contestant.at(f"{name}{NOISE}{each}", seed_offset=each) for each in noises),
+                *(contestant.at(guided(name, each), identity_guidance=each) for each in others if strengths),
             ]
 
         own = {"contestant": self.arena.weights[contestant.name]}
@@ -217,7 +219,12 @@ def method_of(picture: str) -> str:
     known = ("reference", OWN, "target")
     if picture in known or picture.startswith("gallery_"):
         return BASE
-    return picture.split(AT)[0].split(NOISE)[0]
+    return picture.split(AT)[0].split(NOISE)[0].split(GUIDED)[0]
+
+
+def guided(name: str, share: float) -> str:
+    """Name of a method's picture with another share of the guidance on the face than its own."""
+    return f"{name}{GUIDED}{share}"
 
 
 def folder_name(method: str) -> str:

@@ -27,8 +27,8 @@ from facesnap.evaluation.summary import (
 
 #: A person's render that is neither reference nor gallery, by its name in a record.
 OWN: Final = "own"
-#: Names of one method's further pictures: other strengths, other noise, other training seeds.
-AT, NOISE, TRAINED = "@", "#", "~"
+#: Names of one method's further pictures: other strengths, other noise, other training seeds, other guidance.
+AT, NOISE, TRAINED, GUIDED = "@", "#", "~", "%"
 
 
 def summarise(
@@ -135,6 +135,27 @@ def diversity_row(distances: Mapping[str, np.ndarray], seed: int) -> Row:
     """Distance between portraits of one person by the same prompt, map and different noise; method -> (N, pairs)."""
     cells = {name: metrics.bootstrap_mean(each.mean(axis=1), seed) for name, each in distances.items() if each.size}
     return Row("diversity", "distance between portraits of different seeds", "", "higher", cells)
+
+
+def guidance_rows(records: Sequence[Record], texts: np.ndarray, guided: Mapping[str, Mapping[float, str]]) -> list[Row]:
+    """Likeness and prompt-following with so much of the guidance on the face, of those people who were asked so.
+
+    ``guided``: method -> share -> picture.
+    """
+    pictures = {picture for several in guided.values() for picture in several.values()}
+    rows = [i for i, record in enumerate(records) if pictures <= set(record.seen)]
+    if len(rows) < 2:
+        return []
+    columns, texts = Columns([records[i] for i in rows], 0), texts[rows]
+    found = []
+    for share in sorted({share for several in guided.values() for share in several}):
+        asked = {name: several[share] for name, several in guided.items() if share in several}
+        likeness = {name: columns.interval(columns.similarity(p, columns.gallery_names)) for name, p in asked.items()}
+        prompts = {name: columns.interval(metrics.cosine(columns.take(p, "clip"), texts)) for name, p in asked.items()}
+        how = f"the face guided by {share:.0%}"
+        found.append(Row(f"facesim_other%{share}", f"FaceSim to other pictures, {how}", "", "higher", likeness))
+        found.append(Row(f"clip_t%{share}", f"CLIP-T, {how}", "", "higher", prompts))
+    return found
 
 
 def over_trainings(rows: Sequence[Row], name: str) -> dict[str, Interval]:

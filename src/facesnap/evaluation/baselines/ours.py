@@ -24,6 +24,7 @@ class Ours(Rival):
     settings: ClassVar[Mapping[str, Any]] = {}
     wants_map = True
     predicts_shape = True
+    identity_guidance = 0.5
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)

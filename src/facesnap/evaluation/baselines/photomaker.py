@@ -35,6 +35,7 @@ class PhotoMaker(Rival):
         "no masked loss: the world's faces fill the picture",
         "the face is there from the first step on; the project's pipeline waits a fifth of the steps by default",
     )
+    guidances = (1.0,)  # nobody is the prompt's own word, with nothing between
     rank = 16
 
     def __init__(self, parts: Parts) -> None:

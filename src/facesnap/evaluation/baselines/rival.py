@@ -117,6 +117,8 @@ class Rival(nn.Module, ABC):
         wants_map: whether it reads a control image.
         predicts_shape: whether that image shows the reference's face in the driver's pose (the Landmark Predictor), or
             the driver's own landmarks.
+        identity_guidance: share of the guidance that acts on the face, too, as its project has it.
+        guidances: the shares that it can be asked with.
         strength: how much it acts; 1 is as trained, 0 leaves the base.
     """
 
@@ -126,6 +128,8 @@ class Rival(nn.Module, ABC):
     settings: ClassVar[Mapping[str, Any]] = {"lambda_id": 0.0}
     wants_map: ClassVar[bool] = False
     predicts_shape: ClassVar[bool] = False
+    identity_guidance: ClassVar[float] = 1.0
+    guidances: ClassVar[tuple[float, ...]] = (0.5, 1.0)
 
     strength = 1.0
 
