@@ -11,8 +11,9 @@ the table and keeps it in RUN/arena/search.md; trainings that are there already 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from on_run import parser_of
 
 from facesnap.core.errors import UsageError
 from facesnap.core.images import write_atomic
@@ -27,14 +28,9 @@ TOLD = ("val_diff", "val_noisiest_quarter", "val_portrait_cosine", "val_portrait
 
 def main() -> None:
     """Search, print and keep the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser = parser_of(__doc__, steps=300)
     parser.add_argument("methods", nargs="*", help="default: all")
-    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rates", nargs="+", default=["1e-3", "2e-3", "4e-3"])
-    parser.add_argument("--preset", default="cpu")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_intermixed_args()
     run = run_of(asked.run, asked.preset, asked.device)
     about = f"{asked.steps} steps of each rate, seed {asked.seed}, {machine(str(run.device))}, {today()}"

@@ -167,10 +167,8 @@ def portray_all(
     return failures, seconds
 
 
-def _facts(command: str, protocol: Protocol, bench: Bench, records: Sequence[Record]) -> dict[str, Any]:
-    """How the numbers were made, in the order in which the report prints it."""
-    names = [method.name for method in bench.methods]
-    times = {name: [record.seconds[name] for record in records if name in record.seconds] for name in names}
+def asked_facts(command: str, protocol: Protocol, device: str) -> dict[str, Any]:
+    """What was asked, when and where: how every report begins to say how its numbers were made."""
     return {
         "command": command,
         "date": today(),
@@ -180,9 +178,23 @@ def _facts(command: str, protocol: Protocol, bench: Bench, records: Sequence[Rec
         "picture": f"{protocol.size} x {protocol.size} pixels",
         "steps": protocol.steps,
         "guidance scale": protocol.guidance_scale,
-        "device": bench.device,
-        "machine": machine(bench.device),
-        **{f"seconds per portrait, {n} (median)": round(float(np.median(t)), 3) for n, t in times.items() if t},
+        "device": device,
+        "machine": machine(device),
+    }
+
+
+def median_seconds(records: Sequence[Record], names: Sequence[str]) -> dict[str, float]:
+    """Method -> median seconds per portrait, of those that made any."""
+    times = {name: [record.seconds[name] for record in records if name in record.seconds] for name in names}
+    return {name: round(float(np.median(several)), 3) for name, several in times.items() if several}
+
+
+def _facts(command: str, protocol: Protocol, bench: Bench, records: Sequence[Record]) -> dict[str, Any]:
+    """How the numbers were made, in the order in which the report prints it."""
+    seconds = median_seconds(records, [method.name for method in bench.methods])
+    return {
+        **asked_facts(command, protocol, bench.device),
+        **{f"seconds per portrait, {name} (median)": value for name, value in seconds.items()},
         **{f"judge: {name}": signature for name, signature in bench.judges.items()},
         **{f"weights: {name}": signature for name, signature in bench.weights.items()},
         "versions": bench.versions,

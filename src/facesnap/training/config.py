@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,6 +14,9 @@ class Strict(BaseModel):
     """Settings: no others, and none that change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Settings = TypeVar("Settings", bound=Strict)
 
 
 class StageConfig(Strict):
@@ -243,8 +247,13 @@ def mini_config(preset: str, overrides: dict[str, Any] | None = None) -> MiniCon
         for parent in parents:
             node = node.setdefault(parent, {})
         node[key] = value
+    return checked(MiniConfig, tree)
+
+
+def checked(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Settings of a kind from plain values; UsageError names the first that can't be."""
     try:
-        return MiniConfig.model_validate(tree)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

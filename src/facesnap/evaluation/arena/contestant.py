@@ -73,8 +73,7 @@ class Contestant:
         settings = AdapterConfig.model_validate(config["settings"])
         parts = Parts(unet, appearance, config["face_dim"], settings, config["factor"])
         rival = load_module(folder, lambda _: CONTESTANTS[config["name"]](parts))
-        unet.to(device)
-        rival.to(device).requires_grad_(False)
+        rival.to(device).requires_grad_(False)  # and with it all that it put into the UNet
         return cls(name or config["name"], rival, unet, pipeline, settings, config["step"])
 
     def at(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,6 @@ import torch
 from PIL import Image
 
 from facesnap.core.images import write_atomic
-from facesnap.core.machine import machine, today
 from facesnap.evaluation.arena import measures, plots
 from facesnap.evaluation.arena.page import page
 from facesnap.evaluation.arena.suite import CURVED, NOISES, VARIED, Outcome, guided
@@ -21,6 +21,7 @@ from facesnap.evaluation.arena.summary import NOISE, TRAINED, diversity_row, gui
 from facesnap.evaluation.baselines import ABLATIONS, CONTESTANTS
 from facesnap.evaluation.parts.frozen import feature_distance
 from facesnap.evaluation.report import Strip, contact_sheet, row_to_json, table
+from facesnap.evaluation.run import asked_facts, median_seconds
 from facesnap.evaluation.summary import BASE, Row
 from facesnap.faces.align import align
 from facesnap.landmarks.layout import five_points
@@ -170,24 +171,12 @@ def _only(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
 
 
 def _facts(outcome: Outcome, command: str) -> dict[str, Any]:
-    protocol, arena = outcome.protocol, outcome.arena
-    times = {
-        each.name: [record.seconds[each.name] for record in outcome.records if each.name in record.seconds]
-        for each in arena.contestants
-    }
+    arena = outcome.arena
+    seconds = median_seconds(outcome.records, [each.name for each in arena.contestants])
     return {
-        "command": command,
-        "date": today(),
-        "protocol": f"{protocol.suite}, version {protocol.version}",
-        "people": f"{protocol.people} of the split {protocol.split!r}",
-        "seed": protocol.seed,
-        "picture": f"{protocol.size} x {protocol.size} pixels",
-        "steps": protocol.steps,
-        "guidance scale": protocol.guidance_scale,
-        "device": arena.device,
-        "machine": machine(arena.device),
+        **asked_facts(command, outcome.protocol, arena.device),
         **{f"{each.name}: trained": _training_of(each.name, outcome) for each in arena.contestants},
-        **{f"{name}: seconds per portrait (median)": round(float(np.median(t)), 3) for name, t in times.items() if t},
+        **{f"{name}: seconds per portrait (median)": value for name, value in seconds.items()},
         **{f"judge: {name}": signature for name, signature in arena.judges.items()},
         **{f"part: {name}": signature for name, signature in arena.parts.items()},
     }
@@ -241,7 +230,7 @@ def _sharpness(outcome: Outcome, name: str) -> np.ndarray:
 @torch.no_grad()
 def _distances(outcome: Outcome, name: str, network: Any) -> np.ndarray:
     """(N, pairs) of the first people's portraits from different noise."""
-    series = [list(outcome.pictures(each))[:VARIED] for each in (name, *(f"{name}{NOISE}{n}" for n in NOISES))]
+    series = [islice(outcome.pictures(each), VARIED) for each in (name, *(f"{name}{NOISE}{n}" for n in NOISES))]
     rows = []
     for several in zip(*series, strict=True):
         if all(picture is not None for picture in several):
@@ -254,7 +243,7 @@ def _distances(outcome: Outcome, name: str, network: Any) -> np.ndarray:
 def _sheet(outcome: Outcome, names: Sequence[str]) -> bytes:
     """The first people: reference, driver, and everybody's portrait of them."""
     columns = ["reference", "target", *(name for name in names if TRAINED not in name)]
-    taken = [list(outcome.pictures(name))[:SHOWN] for name in columns]
+    taken = [list(islice(outcome.pictures(name), SHOWN)) for name in columns]
     strips = [
         Strip([column[place] for column in taken], f"{record.trial.person}: {record.trial.prompt}")
         for place, record in enumerate(outcome.records[:SHOWN])

@@ -50,8 +50,8 @@ class Outcome:
 
     def pictures(self, name: str) -> Iterator[np.ndarray | None]:
         """Everybody's picture of that name (H, W, 3) uint8; None where there is none."""
+        ledger = Ledger(self.work / folder_name(method_of(name)), "")
         for record in self.records:
-            ledger = Ledger(self.work / folder_name(method_of(name)), "")
             yield ledger.load_image(record.trial.person, name) if name in record.seen else None
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
@@ -22,7 +21,7 @@ from facesnap.landmarks.crop import landmark_box
 from facesnap.landmarks.layout import five_points
 from facesnap.training.adapter.objective import identity_rows, losses_of
 from facesnap.training.batches import Batch
-from facesnap.training.config import AdapterConfig, WorldConfig, mini_config
+from facesnap.training.config import AdapterConfig, WorldConfig, checked, mini_config
 from facesnap.training.loop import Report, train
 from facesnap.training.mini.card import TRAINING_NAME
 from facesnap.training.mini.data import Split
@@ -59,8 +58,7 @@ class ContestantStage(PairStage):
         self.face_dim = self.pairs.features.f_id.shape[-1]
         self.factor = train.world.images.shape[1] // self.pairs.latents.shape[-1]
         self.rival = kind(Parts(self.unet, self.appearance, self.face_dim, config, self.factor))
-        self.modules = nn.ModuleDict({"rival": self.rival})
-        self.unet.to(device)  # with what the rival put into it
+        self.modules = nn.ModuleDict({"rival": self.rival})  # and with it all that it put into the UNet
         tokenizer = CLIPTokenizer.from_pretrained(out / "base" / "tokenizer")
         self.words, self.check_words = (
             torch.tensor([word_of(prompt, tokenizer) for prompt in each.texts.prompts])
@@ -174,11 +172,7 @@ def train_contestant(
 def config_of(run: Run, kind: type[Rival], steps: int, settings: Mapping[str, object]) -> AdapterConfig:
     """A contestant's settings: the run's own of the adapter, what is asked for, and what makes the contestant."""
     changes = {"steps": steps, "batch_size": BATCH, **settings, **kind.settings}
-    try:
-        return AdapterConfig.model_validate({**run.config.adapter.model_dump(), **changes})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"setting {first['loc'][0]}: {first['msg'].lower()}") from None
+    return checked(AdapterConfig, {**run.config.adapter.model_dump(), **changes})
 
 
 def parts_of(mini: Path) -> dict[str, str]:

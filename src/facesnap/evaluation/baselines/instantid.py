@@ -13,8 +13,7 @@ from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from torch import Tensor
 
 from facesnap.evaluation.baselines.decoupled import DEVIATIONS, DecoupledRival
-from facesnap.evaluation.baselines.rival import Parts, References, Texts, five_point_map
-from facesnap.training.adapter.objective import residuals
+from facesnap.evaluation.baselines.rival import Parts, References, Texts, five_point_map, weighed_residuals
 from facesnap.training.mini.adapter import new_ffrnet
 
 
@@ -51,8 +50,6 @@ class InstantID(DecoupledRival):
         self, unet: Any, noisy: Tensor, timesteps: Tensor, texts: Texts, tokens: Tensor, maps: Tensor
     ) -> Tensor:
         """See :class:`Rival`."""
-        with self.identity_net.attend_to(tokens):
-            down, mid = residuals(self.identity_net, noisy, timesteps, maps)
-        down, mid = tuple(self.strength * each for each in down), self.strength * mid
-        predicted: Tensor = self.attention(unet, noisy, timesteps, texts, tokens, self.strength, (down, mid))
+        given = weighed_residuals(self.identity_net, tokens, noisy, timesteps, maps, self.strength)
+        predicted: Tensor = self.attention(unet, noisy, timesteps, texts, tokens, self.strength, given)
         return predicted

@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts, five_point_map
-from facesnap.training.adapter.objective import residuals
+from facesnap.evaluation.baselines.rival import Parts, References, Rival, Texts, five_point_map, weighed_residuals
 from facesnap.training.mini.adapter import new_ffrnet, new_mixer
 
 
@@ -43,12 +42,11 @@ class Ours(Rival):
         self, unet: Any, noisy: Tensor, timesteps: Tensor, texts: Texts, tokens: Tensor, maps: Tensor
     ) -> Tensor:
         """See :class:`Rival`."""
-        with self.ffrnet.attend_to(tokens):
-            down, mid = residuals(self.ffrnet, noisy, timesteps, maps)
+        down, mid = weighed_residuals(self.ffrnet, tokens, noisy, timesteps, maps, self.strength)
         predicted: Tensor = unet(
             *(noisy, timesteps, texts.states),
-            down_block_additional_residuals=tuple(self.strength * each for each in down),
-            mid_block_additional_residual=self.strength * mid,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
         ).sample
         return predicted
 
@@ -79,27 +77,26 @@ class WithoutFam(Ours):
     """No FAM: both streams side by side."""
 
     name = "facesnap, no FAM"
+    #: What is told: f_id, f_clip.
+    streams: ClassVar[tuple[bool, bool]] = (True, True)
 
     def _mixer(self, parts: Parts) -> nn.Module:
-        return Unmixed(parts, of_id=True, of_clip=True)
+        of_id, of_clip = self.streams
+        return Unmixed(parts, of_id=of_id, of_clip=of_clip)
 
 
-class WithoutClip(Ours):
+class WithoutClip(WithoutFam):
     """No FAM, and f_id alone."""
 
     name = "facesnap, f_id only"
-
-    def _mixer(self, parts: Parts) -> nn.Module:
-        return Unmixed(parts, of_id=True, of_clip=False)
+    streams = (True, False)
 
 
-class WithoutId(Ours):
+class WithoutId(WithoutFam):
     """No FAM, and f_clip alone."""
 
     name = "facesnap, f_clip only"
-
-    def _mixer(self, parts: Parts) -> nn.Module:
-        return Unmixed(parts, of_id=False, of_clip=True)
+    streams = (False, True)
 
 
 class WithoutIdLoss(Ours):

@@ -19,7 +19,7 @@ from facesnap.faces.appearance import AppearanceEncoder
 from facesnap.landmarks.draw import draw_landmarks
 from facesnap.landmarks.keypoints import draw_keypoints
 from facesnap.landmarks.layout import five_points
-from facesnap.training.adapter.objective import Frozen
+from facesnap.training.adapter.objective import Frozen, Residuals, residuals
 from facesnap.training.config import AdapterConfig
 from facesnap.training.losses import NoiseSchedule
 
@@ -165,6 +165,15 @@ class Rival(nn.Module, ABC):
         """Further losses by name, each with its weight applied; they are added to the others."""
         del training
         return {}
+
+
+def weighed_residuals(
+    net: Any, tokens: Tensor, noisy: Tensor, timesteps: Tensor, maps: Tensor, strength: float
+) -> Residuals:
+    """What an FFRNet (or IdentityNet, which is one) adds to the base while it holds these tokens."""
+    with net.attend_to(tokens):
+        down, mid = residuals(net, noisy, timesteps, maps)
+    return tuple(strength * each for each in down), strength * mid
 
 
 def five_point_map(landmarks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
