@@ -90,16 +90,19 @@ def _trial(subject: Subject, seed: int, fits: Callable[[str], bool]) -> Trial:
         raise UsageError(
             f"every caption of person {subject.person} is too long for the text encoders: {target.captions}"
         )
+    asked = asked_of(prompt, target.attributes)
+    return trial_of(subject, seed, target=TARGET, prompt=prompt, pose=target.pose, asked=asked)
+
+
+def trial_of(subject: Subject, seed: int, *others: Subject, **asked: Any) -> Trial:
+    """A trial of a person, whose renders play the parts that they always play; ``others``: who is seen in it, too."""
     return Trial(
         person=subject.person,
         reference=REFERENCE,
-        target=TARGET,
         gallery=tuple(range(TARGET + 1, len(subject.shots))),
-        prompt=prompt,
-        asked=asked_of(prompt, target.attributes),
-        pose=target.pose,
         seed=start_of(seed, subject.person),
-        pictures=digest_of(subject),
+        pictures=digest_of(subject, *others),
+        **asked,
     )
 
 

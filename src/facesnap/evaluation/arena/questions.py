@@ -15,7 +15,7 @@ import numpy as np
 from facesnap.core.errors import UsageError
 from facesnap.evaluation.attributes import asked_of
 from facesnap.evaluation.protocol import Trial
-from facesnap.evaluation.subjects import REFERENCE, TARGET, Subject, digest_of, start_of
+from facesnap.evaluation.subjects import TARGET, Subject, trial_of
 from facesnap.landmarks.predict import LandmarkPredictor
 
 #: A caption that speaks of these asks for another person, not for another picture.
@@ -43,18 +43,9 @@ def _question(subject: Subject, driver: Subject, seed: int, fits: Callable[[str]
         shot = driver.shots[target]
         for caption in shot.captions:
             if fits(caption) and not any(word in caption for word in WHO):
-                return Trial(
-                    person=subject.person,
-                    reference=REFERENCE,
-                    target=target,
-                    gallery=tuple(range(TARGET + 1, len(subject.shots))),
-                    prompt=caption,
-                    pose=shot.pose,
-                    seed=start_of(seed, subject.person),
-                    pictures=digest_of(subject, driver),
-                    asked=asked_of(caption, shot.attributes),
-                    driver=driver.person,
-                )
+                asked = asked_of(caption, shot.attributes)
+                told = {"target": target, "prompt": caption, "pose": shot.pose, "asked": asked}
+                return trial_of(subject, seed, driver, driver=driver.person, **told)
     raise UsageError(f"no caption of person {driver.person} can be asked of another one: render more of their pictures")
 
 

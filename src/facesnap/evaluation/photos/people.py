@@ -13,7 +13,7 @@ from facesnap.core.errors import InputError, UsageError
 from facesnap.core.images import load_image
 from facesnap.core.pose import Pose
 from facesnap.evaluation.protocol import Trial
-from facesnap.evaluation.subjects import REFERENCE, TARGET, Shot, Subject, digest_of, start_of
+from facesnap.evaluation.subjects import TARGET, Shot, Subject, trial_of
 from facesnap.pipelines.analyser import Analyser
 
 #: Photos of a person: the reference, one to compare with, and at least one more for the gallery; at most so many.
@@ -104,15 +104,6 @@ def make_questions(
     if long := [prompt for prompt in prompts if not fits(prompt)]:
         raise UsageError(f"too long for the base's or the judge's text encoder: {long[0]}")
     return tuple(
-        Trial(
-            person=subject.person,
-            reference=REFERENCE,
-            target=TARGET,
-            gallery=tuple(range(TARGET + 1, len(subject.shots))),
-            prompt=prompts[place % len(prompts)],
-            pose=POSES[place % len(POSES)],
-            seed=start_of(seed, subject.person),
-            pictures=digest_of(subject),
-        )
+        trial_of(subject, seed, target=TARGET, prompt=prompts[place % len(prompts)], pose=POSES[place % len(POSES)])
         for place, subject in enumerate(subjects)
     )
